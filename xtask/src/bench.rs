@@ -100,7 +100,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.pin {
         server::pin(std::process::id(), "1-")?;
     }
-    let programs = programs(options)?;
+    let needs_servers =
+        options.figure.is_empty() || options.figure.iter().any(|it| it.is_of_servers());
+    let programs = match needs_servers {
+        true => programs(options)?,
+        false => Vec::new(),
+    };
     if !options.figure.is_empty() {
         let path = figures::run(options, &programs)?;
         println!("rows appended to {}", path.display());

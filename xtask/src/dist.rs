@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 
 use crate::cargo;
 
-/// The targets for which archives are offered.
-const TARGETS: [&str; 3] = [
+/// The targets for which archives are offered, and that of the container's image.
+const TARGETS: [&str; 4] = [
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
     "aarch64-apple-darwin",
+    "x86_64-unknown-linux-musl",
 ];
 
 /// Files of the tree that go along.
@@ -58,17 +59,27 @@ pub(crate) fn archive() -> anyhow::Result<()> {
     let sums = checksum(&archive, &folder)?;
     fs::write(folder.join("SHA256SUMS"), &sums)?;
     println!("{}\n{}", folder.join(&archive).display(), sums.trim_end());
-    for target in TARGETS.iter().filter(|target| **target != host) {
-        check(target)?;
+    check_targets()
+}
+
+/// Checks that the program compiles for the other targets, and names those for which that cannot be
+/// told here.
+pub(crate) fn check_targets() -> anyhow::Result<()> {
+    let host = host()?;
+    let others = TARGETS.iter().filter(|target| **target != host);
+    others.into_iter().try_for_each(|target| check(target))
+}
+
+/// Fails before anything is built where packages cannot be.
+pub(crate) fn require_cargo_deb() -> anyhow::Result<()> {
+    if !cargo::has_subcommand("deb") {
+        bail!("a Debian package needs cargo-deb: cargo install --locked cargo-deb");
     }
     Ok(())
 }
 
 /// Builds a package of the binary that is there.
 pub(crate) fn debian_package() -> anyhow::Result<()> {
-    if !cargo::has_subcommand("deb") {
-        bail!("cargo-deb is not installed: cargo install --locked cargo-deb");
-    }
     let package = ["--package", "kvik-cli", "--profile", "dist", "--no-build"];
     cargo::cargo(&[&["deb"], &package[..]].concat())
 }
@@ -90,6 +101,7 @@ fn check(target: &str) -> anyhow::Result<()> {
     let variable = format!("CC_{}", target.replace('-', "_"));
     let compiler = std::env::var(&variable).unwrap_or_else(|_| match target {
         "aarch64-unknown-linux-gnu" => "aarch64-linux-gnu-gcc".to_owned(),
+        "x86_64-unknown-linux-musl" => "musl-gcc".to_owned(),
         _ => "cc".to_owned(),
     });
     let is_foreign = target.contains("apple") && !cfg!(target_os = "macos");

@@ -40,7 +40,7 @@ const END: &str = "
 ";
 
 /// Types of the crate and their names in C.
-const TYPES: [(&str, &str); 12] = [
+const TYPES: [(&str, &str); 13] = [
     ("*mut KvikStore", "kvik_store *"),
     ("*const KvikStore", "const kvik_store *"),
     ("*mut KvikSession", "kvik_session *"),
@@ -49,6 +49,7 @@ const TYPES: [(&str, &str); 12] = [
     ("*mut *mut KvikReply", "kvik_reply **"),
     ("*const *const u8", "const uint8_t *const *"),
     ("*const u8", "const uint8_t *"),
+    ("*mut u8", "uint8_t *"),
     ("*const c_char", "const char *"),
     ("*const usize", "const size_t *"),
     ("*mut usize", "size_t *"),

@@ -19,9 +19,11 @@ mod compat;
 mod dist;
 mod docs;
 mod header;
+mod package;
 mod packaging;
 mod server;
 mod tidy;
+mod wasm;
 mod wheel;
 
 /// Developer commands of kvik.
@@ -54,9 +56,17 @@ enum Verb {
     /// Compare what kvik says of its commands with what other servers say
     Compat(compat::Options),
     /// Sessions of other people's client libraries with kvik (pip and npm fetch them)
-    Clients,
+    Clients {
+        /// Those that take long to build as well
+        #[arg(long)]
+        all: bool,
+    },
     /// The Python package: built, installed in a fresh virtual environment, tested
     Wheel(wheel::Options),
+    /// The library for WebAssembly: built, run under Node, and in a browser where there is one
+    Wasm(wasm::Options),
+    /// The crates of the library as packages, each built from what is in its package
+    Package,
     /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
     Fuzz {
         /// Only this target
@@ -71,6 +81,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Check that the program compiles for the other targets that it is offered for
+    Targets,
     /// Build the binary that ships and print its size; with --archive what is to take away as well
     Dist {
         /// Write an archive with a checksum for this machine's target, and check the other targets
@@ -105,11 +117,17 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             None => bench::run(&options)?,
         },
         Verb::Compat(options) => compat::run(&options)?,
-        Verb::Clients => clients::run()?,
+        Verb::Clients { all } => clients::run(all)?,
         Verb::Wheel(options) => wheel::run(&options)?,
+        Verb::Wasm(options) => wasm::run(&options)?,
+        Verb::Package => package::run()?,
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds)?,
         Verb::Run { args } => cargo::run(&args)?,
+        Verb::Targets => dist::check_targets()?,
         Verb::Dist { archive, deb } => {
+            if deb {
+                dist::require_cargo_deb()?;
+            }
             cargo::dist()?;
             if archive {
                 dist::archive()?;

@@ -142,7 +142,9 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended at once: {status}", self.name);
             }
-            if let Ok(info) = info(self.address) {
+            if let Ok(info) = info(self.address)
+                && !info.contains("loading:1")
+            {
                 return Ok(version(&info).unwrap_or_default().to_owned());
             }
             thread::sleep(START_PAUSE);
@@ -210,7 +212,7 @@ fn info(address: SocketAddr) -> anyhow::Result<String> {
         ..Default::default()
     };
     let mut client = Client::connect(&format!("redis://{address}"), &options)?;
-    let reply = client.call(&["INFO", "server"])?;
+    let reply = client.call(&["INFO"])?;
     Ok(String::from_utf8_lossy(reply.as_bytes().unwrap_or_default()).into_owned())
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn command() -> Command {
         .args(directives().map(|directive| directive.hide(true)))
         .subcommand(server())
         .subcommand(cli())
+        .subcommand(backup())
         .subcommand(bench())
         .subcommand(check())
         .subcommand(diff())
@@ -80,6 +81,24 @@ fn directives() -> impl Iterator<Item = Arg> {
             .value_name("VALUE")
             .help(help)
     })
+}
+
+fn backup() -> Command {
+    Command::new("backup")
+        .about("Have a running server copy its files, consistent with one another")
+        .after_help(
+            "The copy is a directory that `kvik --dir` opens and `kvik check` reads. To copy a server of another machine:\n\
+             kvik import redis://HOST:PORT --dir DIR",
+        )
+        .disable_help_flag(true)
+        .args(connection_arguments())
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .required(true)
+                .help("The directory for the copy, empty or new, below the server's backup-dir"),
+        )
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
 }
 
 fn bench() -> Command {
@@ -159,6 +178,7 @@ fn diff() -> Command {
         .arg(server("first"))
         .arg(server("second"))
         .arg(value("pattern", "GLOB", "Only keys that match").long("pattern"))
+        .args(tls_arguments())
 }
 
 fn import() -> Command {
@@ -293,7 +313,7 @@ fn cli() -> Command {
 }
 
 fn connection_arguments() -> Vec<Arg> {
-    vec![
+    let mut arguments = vec![
         value("host", "HOST", "Server's host name [default: 127.0.0.1]").short('h'),
         value("port", "PORT", "Server's port [default: 6379]")
             .short('p')
@@ -323,11 +343,44 @@ fn connection_arguments() -> Vec<Arg> {
         value("db", "NUMBER", "Database")
             .short('n')
             .value_parser(value_parser!(u32)),
+        flag("tls", "Speak TLS, as rediss:// does; of a build with the feature tls").long("tls"),
         flag("resp2", "Speak RESP2 [default for raw output]")
             .short('2')
             .conflicts_with("resp3"),
         flag("resp3", "Speak RESP3 [default otherwise]").short('3'),
+    ];
+    arguments.extend(tls_arguments());
+    arguments
+}
+
+/// Whom to trust and who the client is, of all servers that are spoken to over TLS.
+fn tls_arguments() -> [Arg; 4] {
+    [
+        file(
+            "tls-authorities",
+            "cacert",
+            "The authorities to trust, in PEM [default: the system's]",
+        ),
+        file(
+            "tls-certificate",
+            "cert",
+            "The client's certificate, in PEM",
+        )
+        .requires("tls-key"),
+        file("tls-key", "key", "Its private key, in PEM").requires("tls-certificate"),
+        value(
+            "tls-name",
+            "NAME",
+            "The name that the server's certificate is for [default: the host]",
+        )
+        .long("sni"),
     ]
+}
+
+fn file(name: &'static str, long: &'static str, help: &'static str) -> Arg {
+    value(name, "FILE", help)
+        .long(long)
+        .value_parser(value_parser!(PathBuf))
 }
 
 fn output_arguments() -> Vec<Arg> {

@@ -13,6 +13,7 @@
 
 mod aof;
 mod directory;
+pub(crate) mod named;
 mod rdb;
 mod report;
 mod servers;

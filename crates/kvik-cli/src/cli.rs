@@ -31,7 +31,8 @@ const USAGE: u8 = 2;
 /// Runs what the command line asks for.
 pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
     let url = matches.get_one::<String>("url");
-    if let Some(place) = url.and_then(|url| Place::parse(url)) {
+    if let Some(mut place) = url.and_then(|url| Place::parse(url)) {
+        place.password = settings::password(matches, place.password.take());
         let words = matches.get_many::<OsString>("command").unwrap_or_default();
         let command: Vec<_> = words.map(|word| word.as_bytes().to_vec()).collect();
         return door::run(&place, &command);

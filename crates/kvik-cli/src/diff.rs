@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::ArgMatches;
-use kvik_client::{Client, Options};
+use kvik_client::Client;
 
+use crate::cli::settings::options;
 use crate::cli::view::keyspace::Keyspace;
 use crate::copy::{Item, Progress, ask};
 use crate::transfer::without_password;
@@ -22,7 +23,7 @@ const FAILED: u8 = 2;
 
 /// How a key is on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Comparison {
     Same,
     OnlyFirst,
     OnlySecond,
@@ -46,7 +47,7 @@ pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
 fn try_run(matches: &ArgMatches) -> anyhow::Result<bool> {
     let open = |name: &str| -> anyhow::Result<Client> {
         let url = matches.get_one::<String>(name).map_or("", String::as_str);
-        Client::connect(url, &Options::default())
+        Client::connect(url, &options(matches))
             .with_context(|| format!("cannot connect to {}", without_password(url)))
     };
     let (mut first, mut second) = (open("first")?, open("second")?);
@@ -65,7 +66,7 @@ fn try_run(matches: &ArgMatches) -> anyhow::Result<bool> {
             match compare(&mut first, &mut second, &key)? {
                 // Gone from both since.
                 None => {}
-                Some(Verdict::Same) => same += 1,
+                Some(Comparison::Same) => same += 1,
                 Some(verdict) => {
                     different += 1;
                     tell(&mut out, &key, verdict)?;
@@ -79,7 +80,7 @@ fn try_run(matches: &ArgMatches) -> anyhow::Result<bool> {
         for key in keys {
             if ask(&mut first, &[b"EXISTS", &key])?.as_int() == Some(0) {
                 different += 1;
-                tell(&mut out, &key, Verdict::OnlySecond)?;
+                tell(&mut out, &key, Comparison::OnlySecond)?;
             }
         }
     }
@@ -89,17 +90,21 @@ fn try_run(matches: &ArgMatches) -> anyhow::Result<bool> {
     Ok(different == 0)
 }
 
-fn compare(first: &mut Client, second: &mut Client, key: &[u8]) -> anyhow::Result<Option<Verdict>> {
+fn compare(
+    first: &mut Client,
+    second: &mut Client,
+    key: &[u8],
+) -> anyhow::Result<Option<Comparison>> {
     let one = Item::read(first, key).with_context(|| key.escape_ascii().to_string())?;
     let other = Item::read(second, key).with_context(|| key.escape_ascii().to_string())?;
     Ok(verdict(one.as_ref(), other.as_ref()))
 }
 
-fn verdict(one: Option<&Item>, other: Option<&Item>) -> Option<Verdict> {
+fn verdict(one: Option<&Item>, other: Option<&Item>) -> Option<Comparison> {
     let (one, other) = match (one, other) {
         (None, None) => return None,
-        (Some(_), None) => return Some(Verdict::OnlyFirst),
-        (None, Some(_)) => return Some(Verdict::OnlySecond),
+        (Some(_), None) => return Some(Comparison::OnlyFirst),
+        (None, Some(_)) => return Some(Comparison::OnlySecond),
         (Some(one), Some(other)) => (one, other),
     };
     let is_close = match (one.ttl_ms, other.ttl_ms) {
@@ -107,24 +112,24 @@ fn verdict(one: Option<&Item>, other: Option<&Item>) -> Option<Verdict> {
         (one, other) => one == other,
     };
     Some(if one.contents.kind() != other.contents.kind() {
-        Verdict::OtherType
+        Comparison::OtherType
     } else if one.contents != other.contents {
-        Verdict::OtherValue
+        Comparison::OtherValue
     } else if !is_close {
-        Verdict::OtherExpiry
+        Comparison::OtherExpiry
     } else {
-        Verdict::Same
+        Comparison::Same
     })
 }
 
-fn tell(out: &mut impl Write, key: &[u8], verdict: Verdict) -> io::Result<()> {
+fn tell(out: &mut impl Write, key: &[u8], verdict: Comparison) -> io::Result<()> {
     let word = match verdict {
-        Verdict::Same => "same",
-        Verdict::OnlyFirst => "only first",
-        Verdict::OnlySecond => "only second",
-        Verdict::OtherType => "type",
-        Verdict::OtherValue => "value",
-        Verdict::OtherExpiry => "expiry",
+        Comparison::Same => "same",
+        Comparison::OnlyFirst => "only first",
+        Comparison::OnlySecond => "only second",
+        Comparison::OtherType => "type",
+        Comparison::OtherValue => "value",
+        Comparison::OtherExpiry => "expiry",
     };
     writeln!(out, "{word}\t{}", key.escape_ascii())
 }
@@ -146,16 +151,16 @@ mod tests {
         };
         let a = item("a", None);
         let verdict = |other: &Item| verdict(Some(&a), Some(other));
-        assert_eq!(verdict(&a.clone()), Some(Verdict::Same));
-        assert_eq!(verdict(&item("b", None)), Some(Verdict::OtherValue));
-        assert_eq!(verdict(&item("a", Some(9))), Some(Verdict::OtherExpiry));
-        assert_eq!(verdict(&list), Some(Verdict::OtherType));
-        assert_eq!(super::verdict(Some(&a), None), Some(Verdict::OnlyFirst));
+        assert_eq!(verdict(&a.clone()), Some(Comparison::Same));
+        assert_eq!(verdict(&item("b", None)), Some(Comparison::OtherValue));
+        assert_eq!(verdict(&item("a", Some(9))), Some(Comparison::OtherExpiry));
+        assert_eq!(verdict(&list), Some(Comparison::OtherType));
+        assert_eq!(super::verdict(Some(&a), None), Some(Comparison::OnlyFirst));
         assert_eq!(super::verdict(None, None), None);
         let (one, other) = (item("a", Some(10_000)), item("a", Some(9000)));
         assert_eq!(
             super::verdict(Some(&one), Some(&other)),
-            Some(Verdict::Same)
+            Some(Comparison::Same)
         );
     }
 }

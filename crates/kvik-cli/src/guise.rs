@@ -1,21 +1,25 @@
 //! The binary under the names of other programs: NeksServer, NeksClient, kiba, kiba-cli,
-//! nkv-server, nkv-client, kvns, kevy. It takes their command lines and prints their lines.
+//! nkv-server, nkv-client, kvns, kevy, and those that check the files of Redis and Valkey. It takes
+//! their command lines and prints their lines.
 //!
 //! A server prints what its users' scripts look for; the log of kvik goes to standard error. The
 //! port of RESP is open as ever, unless another server has it.
 
+mod flags;
 mod kevy;
 mod neks;
 mod server;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::door::kiba::KibaLink;
+use crate::check::named;
+use crate::door::kiba::{self, KibaLink};
 use crate::door::nkv::NkvLink;
-use crate::door::{Dialogue, Flow, Place, Scheme, read_lines};
+use crate::door::{Dialogue, Flow, Place, Scheme, converse};
+use flags::Flags;
 
 /// Runs the program that the first argument names, if it is one of those.
 pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
@@ -36,6 +40,8 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
         // It has no command line of its own, so this one is kvik's.
         "kvns" => server::kvns(arguments),
         "kevy" => kevy::run(arguments),
+        "redis-check-aof" | "valkey-check-aof" => named::check_aof(name, &words()),
+        "redis-check-rdb" | "valkey-check-rdb" => named::check_rdb(name, &words()),
         _ => return None,
     })
 }
@@ -80,73 +86,83 @@ const LOGO: &str = r"
       served by kvik
 ";
 
-fn kiba_client(words: &[String]) -> ExitCode {
-    let address = words.first().map_or("127.0.0.1:6464", String::as_str);
-    println!("{LOGO}\n\n\nKiba CLI 0.1 (unstable)\n===========================");
-    println!("** Attempting to connect to: {address}");
-    let mut link = match KibaLink::open(&Place::tcp(Scheme::Kiba, address)) {
-        Ok(link) => link,
-        Err(error) => {
-            eprintln!("Error: {error:?}");
-            return ExitCode::FAILURE;
-        }
-    };
-    println!("** Successfully established outbound TCP connection with: {address}");
-    finish(kiba_lines(&mut link))
+/// Writes what a program prints before its first question.
+fn greet(text: &std::fmt::Arguments<'_>) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
 }
 
-fn kiba_lines(link: &mut KibaLink) -> io::Result<()> {
-    let mut out = io::stdout();
-    for line in prompted("kiba> ") {
-        let line = line?;
-        let reply = link.ask(&line)?;
+const KIBA_USAGE: &str = "Usage: kiba-cli [HOST:PORT]\n\nWithout an address: 127.0.0.1:6464";
+
+fn kiba_client(words: &[String]) -> ExitCode {
+    let address = words.first().map_or("127.0.0.1:6464", String::as_str);
+    if address == "--help" {
+        return finish(greet(&format_args!("{KIBA_USAGE}")));
+    }
+    finish(kiba_session(address))
+}
+
+fn kiba_session(address: &str) -> io::Result<()> {
+    greet(&format_args!(
+        "{LOGO}\n\n\nKiba CLI 0.1 (unstable)\n===========================\n\
+         ** Attempting to connect to: {address}"
+    ))?;
+    let link = KibaLink::open(&Place::tcp(Scheme::Kiba, address))?;
+    greet(&format_args!(
+        "** Successfully established outbound TCP connection with: {address}"
+    ))?;
+    converse(&mut KibaGuise(link), "kiba".to_owned())
+}
+
+/// A conversation with the lines of kiba-cli.
+struct KibaGuise(KibaLink);
+
+impl Dialogue for KibaGuise {
+    fn words(&self) -> &'static [&'static str] {
+        &kiba::COMMANDS
+    }
+
+    fn asks_for_line(&self) -> &'static [u8] {
+        b"kiba> "
+    }
+
+    fn say(&mut self, line: &str, out: &mut dyn Write) -> io::Result<Flow> {
+        let reply = self.0.ask(line)?;
         out.write_all(&reply)?;
         out.write_all(b"\n\n")?;
         if line.trim().eq_ignore_ascii_case("quit") {
-            return writeln!(out, "** Goodbye!");
+            writeln!(out, "** Goodbye!")?;
+            return Ok(Flow::End);
         }
+        Ok(Flow::Go)
     }
-    Ok(())
 }
 
-/// The lines of standard input, each asked for.
-fn prompted(prompt: &'static str) -> impl Iterator<Item = io::Result<String>> {
-    let mut lines = io::stdin().lines();
-    std::iter::from_fn(move || {
-        print!("{prompt}");
-        io::stdout().flush().ok()?;
-        lines.next()
-    })
-}
-
-const NKV_USAGE: &str = "Usage: nkv-client [--addr SOCKET] [HOST:PORT]";
+const NKV_USAGE: &str = "Usage: nkv-client [--addr SOCKET] [--help] [HOST:PORT]";
 
 fn nkv_client(words: &[String]) -> ExitCode {
-    let place = match words {
-        [] => Place::unix(Scheme::Nkv, "/tmp/nkv/nkv.sock"),
-        [flag, ..] if flag == "--help" => {
-            println!("{NKV_USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        [flag, path, ..] if flag == "--addr" => place_of(path),
-        [address, ..] => place_of(address),
+    let flags = match Flags::read(words, &["addr", "help"]) {
+        Ok(flags) => flags,
+        Err(error) => return finish(greet(&format_args!("error: {error}\n{NKV_USAGE}"))),
     };
-    println!(
+    if flags.has("help") {
+        return finish(greet(&format_args!("{NKV_USAGE}")));
+    }
+    let place = match flags.value("addr").or(flags.place.as_deref()) {
+        None => Place::unix(Scheme::Nkv, "/tmp/nkv/nkv.sock"),
+        Some(address) => place_of(address),
+    };
+    let told = greet(&format_args!(
         "Please enter the command words separated by whitespace, finish with a character return. \
          Enter HELP for help:"
-    );
-    let mut link = NkvLink::in_guise(&place);
-    let result = match io::stdin().is_terminal() {
-        true => nkv_lines(&mut link),
-        false => read_lines(&mut link, &mut io::stdin().lock(), &mut io::stdout()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    ));
+    let told = told.and_then(|()| converse(&mut NkvLink::in_guise(&place), place.to_string()));
+    match told {
         // The original ends so when nobody serves it.
-        Err(error) => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("Error: {error}");
             ExitCode::from(101)
         }
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -156,15 +172,6 @@ fn place_of(address: &str) -> Place {
         true => Place::unix(Scheme::Nkv, address),
         false => Place::tcp(Scheme::Nkv, address),
     }
-}
-
-fn nkv_lines(link: &mut NkvLink) -> io::Result<()> {
-    for line in io::stdin().lines() {
-        if link.say(&line?, &mut io::stdout())? == Flow::End {
-            break;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

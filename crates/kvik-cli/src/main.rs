@@ -6,12 +6,15 @@
 //! file that bears the name of a subcommand. Under the name of another server or client whose users
 //! it serves, it takes that program's command line ([`guise`]).
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod allocator;
 mod arguments;
+mod backup;
 mod bench;
 mod check;
 mod cli;
+mod code_pages;
 mod copy;
 mod diff;
 mod door;
@@ -24,10 +27,8 @@ mod transfer;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    kvik_server::trim_allocator_by(allocator::trim);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = guise::run(&arguments) {
         return code;
@@ -39,12 +40,17 @@ fn main() -> ExitCode {
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
         (Some(word), _) if SUBCOMMANDS.contains(&word) => run_subcommand(&arguments),
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
+        // Behind a preset stand the directives that it is adjusted with.
+        (Some(preset), Some("-h" | "--help")) if preset.starts_with("--") => {
+            run_subcommand(&["kvik", "server", "--help"].map(OsString::from))
+        }
         _ => kvik_server::run(arguments.into_iter().skip(1)),
     }
 }
 
 /// Words that are no configuration file.
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 10] = [
+    "backup",
     "bench",
     "check",
     "cli",
@@ -59,6 +65,7 @@ const SUBCOMMANDS: [&str; 9] = [
 fn run_subcommand(arguments: &[OsString]) -> ExitCode {
     let matches = arguments::command().get_matches_from(arguments);
     match matches.subcommand() {
+        Some(("backup", matches)) => backup::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("cli", matches)) => cli::run(matches),

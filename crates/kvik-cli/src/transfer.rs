@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
-use kvik_client::{Client, ClientError, Options, Value};
-use kvik_server::import::{ImportSink, Source, neks_store};
+use kvik_client::{Client, ClientError, Value};
+use kvik_server::import::{ENTER_DEFAULT, ImportSink, Source, neks_store};
 
-use crate::cli::settings::endpoint;
+use crate::cli::settings::{endpoint, options};
 use crate::cli::view::keyspace::Keyspace;
 use crate::copy::{self, CommandWords, Item, Progress, Target, ask, lines};
 
@@ -38,8 +38,7 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
 }
 
 fn connect(matches: &ArgMatches) -> anyhow::Result<Client> {
-    let options = Options::default();
-    Client::open(&endpoint(matches)?, &options).context("cannot connect")
+    Client::open(&endpoint(matches)?, &options(matches)).context("cannot connect")
 }
 
 /// Where an import goes: a running server, or the directory of one that does not run.
@@ -48,7 +47,7 @@ fn target(matches: &ArgMatches) -> anyhow::Result<Box<dyn Target>> {
         return Ok(Box::new(copy::open_directory(path)?));
     }
     let client = match matches.get_one::<String>("to") {
-        Some(url) => Client::connect(url, &Options::default())
+        Some(url) => Client::connect(url, &options(matches))
             .with_context(|| format!("cannot connect to {}", without_password(url)))?,
         None => connect(matches)?,
     };
@@ -71,8 +70,14 @@ fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         (source, Some(directory)) => bail!("{source} {directory}: the source is one word"),
         (source, None) => Source::parse(source),
     };
+    let mut target = target(matches)?;
+    if source.has_plain_names() {
+        let words = ENTER_DEFAULT.map(|word| word.as_bytes().to_vec()).to_vec();
+        // A server without namespaces refuses it, and all is well.
+        target.run(&[words])?;
+    }
     let mut sink = TargetSink {
-        target: target(matches)?,
+        target,
         waiting: Vec::new(),
         bytes: 0,
         keys: 0,
@@ -140,7 +145,7 @@ impl ImportSink for TargetSink {
 /// Copies the keys of a running server. The exit status tells whether all have arrived whole.
 fn import_server(url: &str, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let shown = without_password(url);
-    let mut source = Client::connect(url, &Options::default())
+    let mut source = Client::connect(url, &options(matches))
         .with_context(|| format!("cannot connect to {shown}"))?;
     let mut target = target(matches)?;
     let mut progress = Progress::new("copied");
@@ -262,8 +267,10 @@ fn import_lines(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(told(&defects, &path.display()))
 }
 
-/// All strings of the database.
+/// All strings of the database, where there are namespaces those of `default`: the keys that a door
+/// of Neks shows.
 fn strings(client: &mut Client) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    client.call(&ENTER_DEFAULT)?;
     let (mut entries, mut cursor) = (Vec::new(), b"0".to_vec());
     loop {
         let page = ask(

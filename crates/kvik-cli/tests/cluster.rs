@@ -123,6 +123,23 @@ fn check_counts(server: &Served, keys: &BTreeSet<String>) {
 }
 
 #[test]
+fn a_benchmark_finds_the_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(2, true, folder.path());
+    let url = format!("redis+cluster://127.0.0.1:{}", server.port + 1);
+    let words = [
+        "bench", "-u", &url, "--secs", "0.1", "-c", "2", "-P", "4", "--keys", "50",
+    ];
+    let output = Command::new(KVIK).args(words).output().unwrap();
+    let table = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for line in table.lines().filter(|line| line.contains("et  ")) {
+        assert!(line.ends_with(" 0"), "{table}");
+    }
+    assert_eq!(server.call(&["DBSIZE"]).as_int(), Some(50));
+}
+
+#[test]
 fn redis_cli_follows() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(3, true, folder.path());

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use kvik_client::Value;
-use served::{KVIK, Served, free_port};
+use served::{KVIK, Served, free_port, kvik, text};
 
 fn packaging(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging");
@@ -107,4 +107,42 @@ fn the_images_know_the_names_of_other_servers() {
     ] {
         assert!(image.contains(name), "{name}");
     }
+}
+
+#[test]
+fn a_backup_is_a_directory_to_start_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let start = |more: &[&str]| {
+        let port = free_port();
+        let mut command = Command::new(KVIK);
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--appendonly", "yes"])
+            .args(more);
+        Served::run(command, port).unwrap()
+    };
+    let data = path("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let without = start(&["--dir", &data]);
+    let port = without.port.to_string();
+    let refused = kvik(&["backup", "-p", &port, "one"], folder.path());
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("backup-dir"));
+    without.terminate();
+    let backups = path("backups");
+    std::fs::create_dir_all(&backups).unwrap();
+    let server = start(&["--dir", &data, "--backup-dir", &backups]);
+    assert!(server.call(&["SET", "k", "v"]).as_error().is_none());
+    let port = server.port.to_string();
+    let done = kvik(&["backup", "-p", &port, "one"], folder.path());
+    let said = (text(&done.stdout), text(&done.stderr));
+    assert!(
+        done.status.success() && said.0.contains("backups/one"),
+        "{said:?}"
+    );
+    assert!(server.call(&["SET", "k", "later"]).as_error().is_none());
+    server.terminate();
+    let copy = start(&["--dir", &format!("{backups}/one")]);
+    assert_eq!(copy.call(&["GET", "k"]).as_str(), Some("v"));
 }

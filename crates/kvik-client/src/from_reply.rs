@@ -113,10 +113,12 @@ pub trait Element: FromReply {}
 impl Element for Vec<u8> {}
 impl Element for String {}
 impl Element for i64 {}
+impl Element for bool {}
 impl Element for f64 {}
 impl Element for Value {}
 impl<T: FromReply> Element for Option<T> {}
 impl<A: FromReply, B: FromReply> Element for (A, B) {}
+impl Element for StreamEntry {}
 
 impl<T: Element> FromReply for Vec<T> {
     fn read(reply: Value) -> Result<Self, Value> {
@@ -135,6 +137,21 @@ impl<A: FromReply, B: FromReply> FromReply for (A, B) {
         match plain(reply) {
             Value::Array(values) => match <[Value; 2]>::try_from(values) {
                 Ok([first, second]) => Ok((A::read(first)?, B::read(second)?)),
+                Err(values) => Err(Value::Array(values)),
+            },
+            other => Err(other),
+        }
+    }
+}
+
+/// A list of three.
+impl<A: FromReply, B: FromReply, C: FromReply> FromReply for (A, B, C) {
+    fn read(reply: Value) -> Result<Self, Value> {
+        match plain(reply) {
+            Value::Array(values) => match <[Value; 3]>::try_from(values) {
+                Ok([first, second, third]) => {
+                    Ok((A::read(first)?, B::read(second)?, C::read(third)?))
+                }
                 Err(values) => Err(Value::Array(values)),
             },
             other => Err(other),
@@ -177,6 +194,36 @@ pub(crate) fn pairs<A: FromReply, B: FromReply>(reply: Value) -> Result<Vec<(A, 
 pub struct Scored(pub Vec<(Vec<u8>, f64)>);
 
 impl FromReply for Scored {
+    fn read(reply: Value) -> Result<Self, Value> {
+        pairs(reply).map(Self)
+    }
+}
+
+/// An entry of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// Its id.
+    pub id: String,
+    /// Its fields with their values; none of one that was deleted while it was pending.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl FromReply for StreamEntry {
+    fn read(reply: Value) -> Result<Self, Value> {
+        let (id, fields): (String, Value) = FromReply::read(reply)?;
+        let fields = match fields.is_null() {
+            true => Vec::new(),
+            false => pairs(fields)?,
+        };
+        Ok(Self { id, fields })
+    }
+}
+
+/// Streams with their entries.
+#[derive(Debug, Default)]
+pub(crate) struct StreamParts(pub(crate) Vec<(Vec<u8>, Vec<StreamEntry>)>);
+
+impl FromReply for StreamParts {
     fn read(reply: Value) -> Result<Self, Value> {
         pairs(reply).map(Self)
     }

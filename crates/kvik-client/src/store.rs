@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kvik::Connection as EmbeddedSession;
-use kvik_resp::{ArgsBuf, Protocol, Value};
+use kvik_resp::{Args, ArgsBuf, Protocol, Value};
 
 use crate::batch::{Pipeline, Transaction};
 use crate::client::{Client, ClientError, Options};
@@ -108,14 +108,7 @@ impl Store {
 
     pub(crate) fn at(place: Place) -> Result<Self, ClientError> {
         let (link, database) = match &place {
-            Place::Store(store) => {
-                let link = Link::Embedded {
-                    session: Box::new(store.db().connect()),
-                    is_plain: true,
-                    store: Arc::clone(store),
-                };
-                (link, 0)
-            }
+            Place::Store(store) => return Ok(Self::embedded(Arc::clone(store))),
             Place::Server(endpoint, options) => {
                 let connection = Client::open(endpoint, options)?;
                 (Link::Socket(Box::new(connection)), endpoint.db)
@@ -132,6 +125,21 @@ impl Store {
             is_watching: false,
             words: ArgsBuf::new(),
         })
+    }
+
+    fn embedded(store: Arc<SharedStore>) -> Self {
+        let link = Link::Embedded {
+            session: Box::new(store.db().connect()),
+            is_plain: true,
+            store: Arc::clone(&store),
+        };
+        Self {
+            place: Place::Store(store),
+            link,
+            database: 0,
+            is_watching: false,
+            words: ArgsBuf::new(),
+        }
     }
 
     /// Another client of the same store, in the database of its URL; also of a store in memory
@@ -180,6 +188,14 @@ impl Store {
         }
     }
 
+    fn run_args(&mut self, args: Args<'_>) -> Result<Value, ClientError> {
+        if let Link::Embedded { session, .. } = &mut self.link {
+            return Ok(session.run_args(args));
+        }
+        let words: Vec<&[u8]> = args.iter().collect();
+        self.run(&words)
+    }
+
     /// Runs the command whose words `fill` writes.
     pub(crate) fn query<T: FromReply>(
         &mut self,
@@ -189,8 +205,7 @@ impl Store {
         let mut buffer = std::mem::take(&mut self.words);
         buffer.clear();
         fill(&mut buffer);
-        let words: Vec<&[u8]> = buffer.as_args().iter().collect();
-        let reply = self.run(&words);
+        let reply = self.run_args(buffer.as_args());
         self.words = buffer;
         T::from_reply(reply?)
     }
@@ -232,10 +247,7 @@ impl Store {
         };
         match &mut self.link {
             Link::Embedded { session, .. } => {
-                let run = |command: &ArgsBuf| {
-                    let words: Vec<&[u8]> = command.as_args().iter().collect();
-                    session.run(&words)
-                };
+                let run = |command: &ArgsBuf| session.run_args(command.as_args());
                 Ok(commands.iter().map(run).collect())
             }
             Link::Socket(connection) => {
@@ -367,6 +379,23 @@ impl Store {
     /// Gathers commands that are executed as one, or not at all.
     pub fn transaction(&mut self) -> Transaction<'_> {
         Transaction::new(self)
+    }
+}
+
+/// A client of a store that the program has opened itself, with options of its own perhaps.
+///
+/// ```
+/// use kvik_client::Store;
+///
+/// let db = kvik::Db::memory();
+/// let mut client = Store::from(db.clone());
+/// client.hset("user:1", [("name", "ann")])?;
+/// assert!(db.exists(b"user:1").unwrap());
+/// # Ok::<(), kvik_client::ClientError>(())
+/// ```
+impl From<kvik::Db> for Store {
+    fn from(db: kvik::Db) -> Self {
+        Self::embedded(SharedStore::given(db))
     }
 }
 

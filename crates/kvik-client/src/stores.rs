@@ -35,13 +35,27 @@ pub(crate) struct SharedStore {
     /// None while it closes.
     db: Option<Db>,
     name: Option<StoreName>,
+    /// The program has a handle of its own.
+    is_given: bool,
 }
 
 impl SharedStore {
     /// A store that nobody else sees.
     pub(crate) fn fresh() -> Arc<Self> {
-        let db = Some(Db::memory());
-        Arc::new(Self { db, name: None })
+        Arc::new(Self {
+            db: Some(Db::memory()),
+            name: None,
+            is_given: false,
+        })
+    }
+
+    /// A store that the program has opened itself.
+    pub(crate) fn given(db: Db) -> Arc<Self> {
+        Arc::new(Self {
+            db: Some(db),
+            name: None,
+            is_given: true,
+        })
     }
 
     /// The store in memory that has this name.
@@ -75,7 +89,7 @@ impl SharedStore {
 
     /// Whether only this client, and those made from it, can reach it.
     pub(crate) fn is_anonymous(&self) -> bool {
-        self.name.is_none()
+        self.name.is_none() && !self.is_given
     }
 }
 
@@ -100,6 +114,7 @@ fn share(
     let store = Arc::new(SharedStore {
         db: Some(open()?),
         name: Some(name.clone()),
+        is_given: false,
     });
     let stores = stores.get_or_insert_default();
     stores.insert(name, Arc::downgrade(&store));

@@ -46,6 +46,13 @@ macro_rules! words_of_text {
 
 words_of_text!(i32, i64, u32, u64, usize, f64);
 
+/// 0 or 1.
+impl Words for bool {
+    fn add_to(&self, words: &mut ArgsBuf) {
+        u32::from(*self).add_to(words);
+    }
+}
+
 /// Several of a kind.
 macro_rules! words_of_many {
     ($($type:ty),+) => {$(
@@ -78,6 +85,14 @@ impl<A: Words, B: Words> Words for (A, B) {
     }
 }
 
+impl<A: Words, B: Words, C: Words> Words for (A, B, C) {
+    fn add_to(&self, words: &mut ArgsBuf) {
+        self.0.add_to(words);
+        self.1.add_to(words);
+        self.2.add_to(words);
+    }
+}
+
 impl<A: Words, B: Words> Words for [(A, B)] {
     fn add_to(&self, words: &mut ArgsBuf) {
         self.iter().for_each(|pair| pair.add_to(words));
@@ -87,6 +102,18 @@ impl<A: Words, B: Words> Words for [(A, B)] {
 impl<A: Words, B: Words, const LEN: usize> Words for [(A, B); LEN] {
     fn add_to(&self, words: &mut ArgsBuf) {
         self.iter().for_each(|pair| pair.add_to(words));
+    }
+}
+
+impl<A: Words, B: Words, C: Words, const LEN: usize> Words for [(A, B, C); LEN] {
+    fn add_to(&self, words: &mut ArgsBuf) {
+        self.iter().for_each(|triple| triple.add_to(words));
+    }
+}
+
+impl<A: Words, B: Words, C: Words> Words for [(A, B, C)] {
+    fn add_to(&self, words: &mut ArgsBuf) {
+        self.iter().for_each(|triple| triple.add_to(words));
     }
 }
 

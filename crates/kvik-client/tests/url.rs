@@ -5,6 +5,9 @@
     reason = "the helpers of a test fail like the test"
 )]
 
+#[path = "url/typed.rs"]
+mod typed;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};

@@ -74,6 +74,10 @@ pub struct Client {
     pub commands: AtomicU64,
     /// Keys that its command in progress keeps others away from.
     pub pinned: AtomicUsize,
+    /// Since when its next command is put off, in microseconds since the epoch; 0 if it is not.
+    pub put_off_us: AtomicU64,
+    /// How long its commands were put off before they ran, in microseconds.
+    pub waited_us: AtomicU64,
     /// Bytes received.
     pub bytes_in: AtomicU64,
     /// Bytes sent.
@@ -88,6 +92,8 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// `CLIENT NO-TOUCH on`.
     pub no_touch: AtomicBool,
+    /// `CLIENT IMPORT-SOURCE on`.
+    pub imports: AtomicBool,
     /// `CLIENT CAPA redirect`.
     pub can_redirect: AtomicBool,
     /// Whether it keeps copies of keys, and who is told.
@@ -177,6 +183,8 @@ impl Client {
             last_command: AtomicU16::new(0),
             commands: AtomicU64::new(0),
             pinned: AtomicUsize::new(0),
+            put_off_us: AtomicU64::new(0),
+            waited_us: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             paused: AtomicBool::new(false),
@@ -185,6 +193,7 @@ impl Client {
             counted_bytes: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            imports: AtomicBool::new(false),
             can_redirect: AtomicBool::new(false),
             tracking: ClientTracking::default(),
             thread: AtomicU16::new(origin.thread),

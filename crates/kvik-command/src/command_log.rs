@@ -33,6 +33,10 @@ pub struct LoggedCommand {
     pub at_s: u64,
     /// How long it took in microseconds, or how large it was in bytes.
     pub value: u64,
+    /// How long it was put off before it ran, in microseconds.
+    pub waited_us: u64,
+    /// The processor time it took in microseconds, where that is measured.
+    pub cpu_us: Option<u64>,
     /// Its words, shortened.
     pub words: Vec<Vec<u8>>,
     /// How many words it had.
@@ -41,6 +45,19 @@ pub struct LoggedCommand {
     pub addr: String,
     /// The client's name.
     pub name: Vec<u8>,
+}
+
+/// When a command ran and what is noted of it, as [`LoggedCommand`] has it.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedFigures {
+    /// In seconds since the epoch.
+    pub at_s: u64,
+    /// In microseconds or bytes.
+    pub value: u64,
+    /// How long it was put off before it ran, in microseconds.
+    pub waited_us: u64,
+    /// In microseconds.
+    pub cpu_us: Option<u64>,
 }
 
 /// The three logs.
@@ -72,9 +89,15 @@ impl CommandLog {
         why: Logged,
         args: Args<'_>,
         client: &Client,
-        (at_s, value): (u64, u64),
+        what: LoggedFigures,
         max_len: usize,
     ) {
+        let LoggedFigures {
+            at_s,
+            value,
+            waited_us,
+            cpu_us,
+        } = what;
         let mut log = self.0[why as usize].lock();
         let id = log.next_id;
         log.next_id += 1;
@@ -85,6 +108,8 @@ impl CommandLog {
             id,
             at_s,
             value,
+            waited_us,
+            cpu_us,
             words: shorten(args),
             word_count: args.len(),
             addr: client.addr.clone(),

@@ -1,7 +1,7 @@
 //! The context of one running command.
 
 use kvik_resp::{Args, Reply, parse_f64, parse_i64};
-use kvik_store::{Guard, Key, KeyHash};
+use kvik_store::{Guard, Key, KeyHash, UnixMs};
 
 use crate::declare::Command;
 use crate::engine::Engine;
@@ -39,6 +39,9 @@ pub struct Ctx<'a> {
 /// Elements that a command touches while its stripes are held once, if it touches very many.
 pub const SLICE: usize = 1024;
 
+/// How far ahead members are fetched into the cache that are looked for one after the other.
+pub(crate) const LOOKUPS_AHEAD: usize = 12;
+
 impl<'a> Ctx<'a> {
     /// Says how many elements the command is about to touch, before it has changed or answered
     /// anything. Many are touched in slices of [`SLICE`], with [`Self::breathe`] between two.
@@ -49,26 +52,41 @@ impl<'a> Ctx<'a> {
     pub fn weigh(&self, elements: usize) -> Result<(), Error> {
         let limit = &self.engine.settings.long_elements;
         let is_long = elements as u64 > limit.load(std::sync::atomic::Ordering::Relaxed);
-        match is_long && !self.session.takes_long {
+        let session = &self.session;
+        match is_long && !session.takes_long && !session.comes_back {
             true => Err(Error::Long),
             false => Ok(()),
         }
     }
 
     /// Lets others have the stripes between two slices, where the keys are pinned. Nothing changes
-    /// meanwhile, but all that was looked up has to be looked up again.
+    /// meanwhile, but all that was looked up has to be looked up again. Returns the time then, in
+    /// milliseconds since the epoch; 0 where nothing is let go.
     ///
     /// # Errors
-    /// If the client is gone. For a command that has changed nothing.
-    pub fn breathe(&mut self) -> Result<(), Error> {
+    /// If the client is gone, or the command has run for longer than `command-time-limit`. For a
+    /// command that has changed nothing.
+    pub fn breathe(&mut self) -> Result<UnixMs, Error> {
+        self.tell_more();
+        let now_ms = self.let_go();
+        let ran_ms = now_ms.saturating_sub(self.now_ms());
+        if self.session.is_unwanted() {
+            return Err(Error::GONE);
+        }
+        let limit = &self.engine.settings.time_limit_ms;
+        match limit.load(std::sync::atomic::Ordering::Relaxed) {
+            limit_ms @ 1.. if ran_ms > limit_ms => Err(Error::OUT_OF_TIME),
+            _ => Ok(now_ms),
+        }
+    }
+
+    /// The same for a command that has changed something, and goes on to its end. Returns the time
+    /// then, 0 where nothing is let go.
+    pub(crate) fn let_go(&mut self) -> UnixMs {
         // A long reply grows while nobody waits for it.
         self.keys.rest();
         self.reply.make_room(REPLY_ROOM);
-        self.keys.breathe();
-        match self.session.is_unwanted() {
-            true => Err(Error::GONE),
-            false => Ok(()),
-        }
+        self.keys.breathe()
     }
 
     /// The word at `index` as a key, with its hash if that is known: it was computed to find the

@@ -92,6 +92,9 @@ pub trait Upkeep: Send + Sync {
 
     /// Limits have changed that are not directives of a server.
     fn limits_changed(&self);
+
+    /// How often a stripe was taken when somebody wanted it.
+    fn stripe_waits(&self) -> u64;
 }
 
 impl Engine {
@@ -203,6 +206,12 @@ impl Engine {
         let _ = self.upkeep.set(upkeep);
     }
 
+    /// How often a stripe was taken when somebody wanted it.
+    pub(crate) fn stripe_waits(&self) -> u64 {
+        let upkeep = self.upkeep.get().and_then(Weak::upgrade);
+        upkeep.map_or(0, |upkeep| upkeep.stripe_waits())
+    }
+
     /// Tells whoever does the work that no command waits for that there is some.
     pub fn wake_upkeep(&self) {
         if let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) {
@@ -243,6 +252,10 @@ pub struct PinCounts {
     pub keys: AtomicUsize,
     /// Times a command was put off because long work had pinned its keys.
     pub waited: AtomicU64,
+    /// Bytes of long replies that wait to be taken over by the threads of their clients.
+    pub reply_bytes: Arc<AtomicUsize>,
+    /// How long commands were put off before they ran, whatever for, in microseconds.
+    pub waited_us: AtomicU64,
 }
 
 impl std::fmt::Debug for Engine {

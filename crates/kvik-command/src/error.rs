@@ -97,6 +97,9 @@ impl Error {
         Self::text("string exceeds maximum allowed size (proto-max-bulk-len)");
     /// The client is gone whose command this is.
     pub const GONE: Self = Self::text("the client is gone");
+    /// A command has run for longer than `command-time-limit`.
+    pub const OUT_OF_TIME: Self =
+        Self::text("the command ran for longer than command-time-limit and has changed nothing");
     /// An index of a database that does not exist.
     pub const NO_SUCH_DB: Self = Self::text("DB index is out of range");
 

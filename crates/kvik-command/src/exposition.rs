@@ -23,6 +23,9 @@ use crate::metric::{Look, METRICS, Metric, MetricKind};
 const QUANTILES: [f64; 7] = [0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0];
 /// Upper bounds of a histogram's buckets, as powers of two of a microsecond: up to 8.4 seconds.
 const BUCKET_POWERS: std::ops::RangeInclusive<u32> = 0..=23;
+/// Families with a sample for each namespace, and bytes of such a sample beside its labels.
+const SPACE_FAMILIES: usize = 5;
+const SPACE_SAMPLE_BYTES: usize = 40;
 
 /// The page as of now; `now_us` is the time in microseconds since the epoch.
 pub fn exposition(engine: &Engine, now_us: u64) -> String {
@@ -59,13 +62,7 @@ impl MetricsPage {
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.0 += name;
-        for (at, (label, value)) in labels.iter().enumerate() {
-            let before = if at == 0 { '{' } else { ',' };
-            let _ = write!(self.0, "{before}{label}=\"{}\"", escaped(value));
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
+        self.0 += &label_set(labels);
         let _ = writeln!(self.0, " {value}");
     }
 
@@ -193,16 +190,25 @@ impl MetricsPage {
         let all = look.engine.namespace_sizes();
         // A label that is always the same is of no use.
         let tells_databases = all.iter().any(|it| it.database > 0);
+        // With thousands of namespaces these are nearly all of the page, so the labels are written
+        // out once for all families.
         let labelled = all.into_iter().map(|it| {
-            let database = it.database.to_string();
-            (name_label(&it.name), database, it)
+            let (space, database) = (name_label(&it.name), it.database.to_string());
+            let labels = [("namespace", &*space), ("database", &*database)];
+            (label_set(&labels[..1 + usize::from(tells_databases)]), it)
         });
         let spaces: Vec<_> = labelled.collect();
+        let label_bytes: usize = spaces.iter().map(|(labels, _)| labels.len()).sum();
+        self.0
+            .reserve(SPACE_FAMILIES * (label_bytes + SPACE_SAMPLE_BYTES * spaces.len()));
         let each = |page: &mut Self, name: &str, of: fn(&NamespaceSizes) -> u64| {
-            for (space, database, sizes) in &spaces {
-                let labels = [("namespace", &**space), ("database", &**database)];
-                let labels = &labels[..1 + usize::from(tells_databases)];
-                page.sample(name, labels, of(sizes) as f64);
+            let mut digits = itoa::Buffer::new();
+            for (labels, sizes) in &spaces {
+                page.0 += name;
+                page.0 += labels;
+                page.0.push(' ');
+                page.0 += digits.format(of(sizes));
+                page.0.push('\n');
             }
         };
         let (gauge, counter) = (MetricKind::Gauge, MetricKind::Counter);
@@ -214,7 +220,7 @@ impl MetricsPage {
         self.family(name, gauge, about);
         each(self, name, |it| it.payload);
         let name = "kvns_memory_used_bytes_total";
-        let total: u64 = spaces.iter().map(|(_, _, it)| it.payload).sum();
+        let total: u64 = spaces.iter().map(|(_, it)| it.payload).sum();
         self.family(name, gauge, "Bytes of all namespaces together.");
         self.sample(name, &[], total as f64);
         let name = "kvns_memory_limit_bytes";
@@ -231,7 +237,7 @@ impl MetricsPage {
         let name = "kvns_ear_evictions_total";
         let about = "Keys that were deleted because they had been read.";
         self.family(name, counter, about);
-        let swept: u64 = spaces.iter().map(|(_, _, it)| it.swept).sum();
+        let swept: u64 = spaces.iter().map(|(_, it)| it.swept).sum();
         self.sample(name, &[], swept as f64);
         each(self, name, |it| it.swept);
         let name = "kvik_namespace_bytes";
@@ -264,6 +270,19 @@ impl MetricsPage {
     }
 }
 
+/// Labels as they follow a name; nothing if there are none.
+fn label_set(labels: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (at, (label, value)) in labels.iter().enumerate() {
+        let before = if at == 0 { '{' } else { ',' };
+        let _ = write!(text, "{before}{label}=\"{}\"", escaped(value));
+    }
+    if !labels.is_empty() {
+        text.push('}');
+    }
+    text
+}
+
 /// The name of a namespace as the value of a label, which is text: bytes that are none are written
 /// as `\\xff`.
 fn name_label(name: &[u8]) -> String {
@@ -289,7 +308,10 @@ impl Metric {
                 let name = self.name.strip_prefix("total_").unwrap_or(self.name);
                 format!("kvik_{}_total", name.trim_end_matches("_total"))
             }
-            _ => format!("kvik_{}", self.name.trim_start_matches("kvik_")),
+            _ => {
+                let name = self.name.trim_start_matches("kvik_");
+                format!("kvik_{}", name.replace('-', "_"))
+            }
         }
     }
 

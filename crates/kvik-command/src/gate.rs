@@ -24,10 +24,14 @@ pub enum Closure {
     SaveFailed = 1 << 2,
 }
 
+/// What one more script that keeps everybody out adds to the closures.
+const SCRIPT: u32 = 1 << 8;
+
 /// Which commands are refused at present.
 #[derive(Debug, Default)]
 pub struct Gate {
-    /// The closures in force, one bit each. Read before every command.
+    /// The closures in force, one bit each, and above them the number of scripts that keep
+    /// everybody out. Read before every command.
     closures: AtomicU32,
     /// The operating system's error of the failed log.
     log_error: Mutex<String>,
@@ -54,6 +58,21 @@ impl Gate {
     pub fn open(&self, closure: Closure) {
         self.closures
             .fetch_and(!(closure as u32), Ordering::Relaxed);
+    }
+
+    /// Refuses commands while a script runs, until as many have ended as have begun.
+    pub fn close_for_script(&self) {
+        self.closures.fetch_add(SCRIPT, Ordering::Relaxed);
+    }
+
+    /// Such a script has ended.
+    pub fn open_after_script(&self) {
+        self.closures.fetch_sub(SCRIPT, Ordering::Relaxed);
+    }
+
+    /// Whether a script runs that keeps everybody out.
+    pub fn is_closed_by_script(&self) -> bool {
+        self.closures.load(Ordering::Relaxed) >= SCRIPT
     }
 
     /// Refuses writes because the log cannot be written; `error` is what the system says.
@@ -185,9 +204,11 @@ mod tests {
         gate.close(Closure::SaveFailed);
         session.begin();
         assert_eq!(code(&gate, &session, "EXEC"), None);
-        session.queue(crate::session::Queued {
+        let words: ArgsBuf = ["SET", "a", "b"].iter().collect();
+        session.queue(crate::queued::Queued {
             command: command("SET"),
-            args: ["SET", "a", "b"].iter().collect(),
+            args: words.as_args(),
+            hash: None,
         });
         assert_eq!(code(&gate, &session, "EXEC"), Some("MISCONF"));
     }

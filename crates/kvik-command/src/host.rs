@@ -92,6 +92,15 @@ pub trait Host: Send + Sync {
     /// The operating system's figures on the process.
     fn process(&self) -> ProcessUsage;
 
+    /// Has the process's allocator give back to the system what it keeps unused: what has been so
+    /// for a while, or, thoroughly, all that it can tell at once from the calling thread.
+    fn trim_allocator(&self, thoroughly: bool);
+
+    /// Processor time of the calling thread in microseconds; none where it cannot be told.
+    fn thread_cpu_us(&self) -> Option<u64> {
+        None
+    }
+
     /// Stops the calling thread for so long, for DEBUG SLEEP.
     fn sleep(&self, duration: Duration);
 
@@ -153,6 +162,8 @@ impl Host for NoHost {
     fn process(&self) -> ProcessUsage {
         ProcessUsage::default()
     }
+
+    fn trim_allocator(&self, _thoroughly: bool) {}
 
     fn sleep(&self, _duration: Duration) {}
 }

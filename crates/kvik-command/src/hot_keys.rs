@@ -20,8 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_store::{Kind, View};
+use kvik_store::{Kind, View, key_slot};
 use parking_lot::Mutex;
+
+use crate::cluster::SlotRange;
 
 /// One in so many commands is drawn.
 pub const INTERVAL: u32 = 128;
@@ -71,7 +73,7 @@ pub struct HotKeys {
 }
 
 /// The terms of HOTKEYS START.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CollectionTerms {
     /// The time that commands take.
     pub times: bool,
@@ -83,6 +85,21 @@ pub struct CollectionTerms {
     pub until_us: Option<u64>,
     /// One in so many commands is noted.
     pub ratio: u64,
+    /// The slots whose keys are noted, in ascending order; all if there are none.
+    pub slots: Vec<SlotRange>,
+    /// Whether a client has chosen the slots.
+    pub chosen: bool,
+}
+
+impl CollectionTerms {
+    fn takes(&self, key: &[u8]) -> bool {
+        self.slots.is_empty() || {
+            let slot = key_slot(key);
+            self.slots
+                .iter()
+                .any(|it| (it.first..=it.last).contains(&slot))
+        }
+    }
 }
 
 /// The keys that take most time or bytes, from all commands since a start or a part of them.
@@ -98,6 +115,10 @@ pub struct KeyCollection {
     pub nanos: u64,
     /// Bytes of their requests and replies.
     pub bytes: u64,
+    /// The cost of those that name a key of the chosen slots.
+    pub selected: CommandCost,
+    /// The cost of the sampled ones among them.
+    pub sampled: CommandCost,
     /// Processor seconds of the process when it began: of its own and in the kernel.
     pub processor_s: (f64, f64),
     by_time: KeySketch,
@@ -106,12 +127,19 @@ pub struct KeyCollection {
 }
 
 /// The cost of a command.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct CommandCost {
     /// Nanoseconds that it took.
     pub nanos: u64,
     /// Bytes of its request and its reply.
     pub bytes: u64,
+}
+
+impl std::ops::AddAssign for CommandCost {
+    fn add_assign(&mut self, other: Self) {
+        self.nanos += other.nanos;
+        self.bytes += other.bytes;
+    }
 }
 
 /// The keys that one thread has seen.
@@ -273,6 +301,8 @@ impl KeyCollection {
             ended_us: None,
             nanos: 0,
             bytes: 0,
+            selected: CommandCost::default(),
+            sampled: CommandCost::default(),
             processor_s,
             by_time: KeySketch::default(),
             by_bytes: KeySketch::default(),
@@ -291,21 +321,30 @@ impl KeyCollection {
         /// The time at which a sketch is used for ever, so that nothing loses its weight.
         const ALWAYS_S: u64 = 1;
 
+        let terms = &self.terms;
         self.nanos += cost.nanos;
         self.bytes += cost.bytes;
+        let mut keys = keys.filter(|key| terms.takes(key)).peekable();
+        if terms.chosen {
+            if keys.peek().is_none() {
+                return;
+            }
+            self.selected += cost;
+        }
         self.until_noted -= 1;
         if self.until_noted > 0 {
             return;
         }
-        self.until_noted = self.terms.ratio;
+        self.until_noted = terms.ratio;
+        self.sampled += cost;
         for key in keys {
-            if self.terms.times {
-                self.by_time
-                    .note(db, key, cost.nanos * self.terms.ratio, ALWAYS_S);
+            if terms.times {
+                let nanos = cost.nanos * terms.ratio;
+                self.by_time.note(db, key, nanos, ALWAYS_S);
             }
-            if self.terms.bytes {
-                self.by_bytes
-                    .note(db, key, cost.bytes * self.terms.ratio, ALWAYS_S);
+            if terms.bytes {
+                let bytes = cost.bytes * terms.ratio;
+                self.by_bytes.note(db, key, bytes, ALWAYS_S);
             }
         }
     }
@@ -374,6 +413,15 @@ impl HotKeys {
             there.end_in_time(now_us);
         }
         collection.clone()
+    }
+
+    /// Whether a collection is in progress.
+    pub fn collects_at(&self, now_us: u64) -> bool {
+        let mut collection = self.collection.lock();
+        collection.as_mut().is_some_and(|there| {
+            there.end_in_time(now_us);
+            there.ended_us.is_none()
+        })
     }
 
     /// Forgets the last collection, unless it is in progress; says whether it is not.

@@ -7,7 +7,7 @@
 //! ([`MemberQueue`]). How many bytes wait in all collectors together is counted in one place
 //! ([`ImageLoad`]).
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kvik_rdb::{Compression, Encoder, FileWriter, ObjectType};
@@ -33,9 +33,12 @@ pub struct ImageFormat {
     pub usage: SavedUsage,
 }
 
-/// How many bytes wait in the collectors of an image.
+/// How far an image is: how many bytes wait in its collectors, and how many keys are written.
 #[derive(Debug, Default)]
-pub struct ImageLoad(AtomicUsize);
+pub struct ImageLoad {
+    bytes: AtomicUsize,
+    keys: AtomicU64,
+}
 
 /// The records that one stripe has handed over and nobody has written yet.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub struct ImagePiece {
     database: KeyspaceId,
     /// Keys with their values, or one key whose value follows.
     keys: Vec<u8>,
+    key_count: u64,
     /// The version that a file needs for them.
     version: u16,
     value: PieceValue,
@@ -94,7 +98,17 @@ impl ImageLoad {
     /// Bytes that wait to be written. Large strings are counted as if they were encoded; the nodes
     /// of lists and streams, which their keys still share, are not.
     pub fn bytes(&self) -> usize {
-        self.0.load(Relaxed)
+        self.bytes.load(Relaxed)
+    }
+
+    /// Keys that have been written.
+    pub fn keys(&self) -> u64 {
+        self.keys.load(Relaxed)
+    }
+
+    /// Counts the keys of a piece that has been written.
+    pub fn note_written(&self, piece: &ImagePiece) {
+        self.keys.fetch_add(piece.key_count(), Relaxed);
     }
 }
 
@@ -117,12 +131,12 @@ impl ImageCollector {
     pub fn take(&self) -> Vec<ImagePiece> {
         let pieces = std::mem::take(&mut *self.pieces());
         let bytes: usize = pieces.iter().map(ImagePiece::bytes).sum();
-        self.load.0.fetch_sub(bytes, Relaxed);
+        self.load.bytes.fetch_sub(bytes, Relaxed);
         pieces
     }
 
     fn push(&self, piece: ImagePiece) {
-        self.load.0.fetch_add(piece.bytes(), Relaxed);
+        self.load.bytes.fetch_add(piece.bytes(), Relaxed);
         self.pieces().push(piece);
     }
 
@@ -133,6 +147,11 @@ impl ImageCollector {
 }
 
 impl ImagePiece {
+    /// How many keys it has.
+    pub fn key_count(&self) -> u64 {
+        self.key_count
+    }
+
     fn bytes(&self) -> usize {
         let shared = match &self.value {
             PieceValue::Shared(value) => match value.value() {
@@ -182,7 +201,7 @@ impl MemberQueue {
     fn write(&self, file: &mut FileWriter) -> bool {
         let mut members = self.members();
         file.append(&members.bytes, 0);
-        self.load.0.fetch_sub(members.bytes.len(), Relaxed);
+        self.load.bytes.fetch_sub(members.bytes.len(), Relaxed);
         members.bytes.clear();
         members.is_complete
     }
@@ -196,7 +215,7 @@ impl MemberQueue {
             &mut Encoder::new(&mut members.bytes, self.compression),
         );
         let written = members.bytes.len() - before;
-        self.load.0.fetch_add(written, Relaxed);
+        self.load.bytes.fetch_add(written, Relaxed);
     }
 
     fn members(&self) -> MutexGuard<'_, QueuedMembers> {
@@ -229,7 +248,7 @@ impl MemberSink for QueueSink {
 impl Drop for MemberQueue {
     fn drop(&mut self) {
         let left = self.members().bytes.len();
-        self.load.0.fetch_sub(left, Relaxed);
+        self.load.bytes.fetch_sub(left, Relaxed);
     }
 }
 
@@ -249,8 +268,9 @@ impl ImageSink for CollectorSink {
         let mut encoder = Encoder::new(&mut piece.keys, compression);
         let version = write_key(view, usage, &mut encoder);
         piece.version = piece.version.max(version);
+        piece.key_count += 1;
         let written = piece.keys.len() - before;
-        self.0.load.0.fetch_add(written, Relaxed);
+        self.0.load.bytes.fetch_add(written, Relaxed);
     }
 
     fn shared(&mut self, database: KeyspaceId, view: &View<'_>, value: SharedValue) {
@@ -260,6 +280,7 @@ impl ImageSink for CollectorSink {
         let mut encoder = Encoder::new(&mut piece.keys, compression);
         encoder.key(&key_header(view, usage, object));
         piece.version = object.version();
+        piece.key_count = 1;
         piece.value = PieceValue::Shared(value);
         self.0.push(piece);
     }
@@ -284,6 +305,7 @@ impl ImageSink for CollectorSink {
             members: Mutex::default(),
         });
         piece.version = object.version();
+        piece.key_count = 1;
         piece.value = PieceValue::Members(Arc::clone(&queue));
         self.0.push(piece);
         Box::new(QueueSink(queue))
@@ -295,6 +317,7 @@ impl ImagePiece {
         Self {
             database,
             keys: Vec::new(),
+            key_count: 0,
             version: 0,
             value: PieceValue::Whole,
         }

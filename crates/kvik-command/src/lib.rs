@@ -40,16 +40,20 @@ pub mod persistence;
 pub mod prefix_jobs;
 pub mod prefix_stats;
 pub mod pubsub;
+pub mod queued;
 mod random;
 mod rates;
 pub mod save;
 pub mod script;
 pub mod session;
 mod settings;
+mod slicing;
 pub mod stats;
+pub mod streaming;
 mod sync;
 pub mod tracking;
 
+pub(crate) use ctx::LOOKUPS_AHEAD;
 pub use ctx::{Ctx, SLICE};
 pub use declare::{Command, table};
 pub use engine::{Engine, Upkeep};
@@ -64,6 +68,7 @@ pub use random::Random;
 pub use rates::Rates;
 pub use session::Session;
 pub use settings::Settings;
+pub(crate) use slicing::CHANGED_AT_ONCE;
 
 /// Runs a command: reads its words, changes keys, writes the reply.
 pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;

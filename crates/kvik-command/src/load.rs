@@ -13,8 +13,8 @@ mod fill;
 
 use kvik_rdb::{Corrupt, IntText, KeyHeader, KeyRecord, KeyUsage, ObjectType, Value};
 use kvik_store::{
-    ArrayMut, Entry, Guard, HashMut, Key, KeyHash, ListMut, Malformed, SetMut, StreamMut, Terms,
-    Usage, ZsetMut,
+    ArrayMut, Entry, Guard, HashMut, Key, KeyHash, ListMut, Malformed, NewString, SetMut,
+    StreamMut, Terms, Usage, ZsetMut,
 };
 
 /// The rules for keys that have expired or exist already.
@@ -183,6 +183,10 @@ pub(crate) fn put(
         entry.restore_string(fill::string(&text, &mut room).into(), terms);
         return Ok(());
     }
+    if let Value::Bitmap(bitmap) = value {
+        entry.restore_string(NewString::Rope(&fill::bits(&bitmap)?), terms);
+        return Ok(());
+    }
     let mut made = Made::begin(entry, &value);
     made.add(value)?;
     made.restore(terms)
@@ -193,6 +197,9 @@ pub(crate) fn put(
 pub(crate) fn check(entry: Entry<'_>, value: Value<'_, '_>) -> Result<(), LoadFault> {
     if matches!(value, Value::String(_)) {
         return Ok(());
+    }
+    if let Value::Bitmap(bitmap) = value {
+        return fill::bits(&bitmap).map(drop);
     }
     let mut made = Made::begin(entry, &value);
     made.add(value)?;
@@ -266,7 +273,7 @@ impl<'g> Made<'g> {
             Value::SortedSet(_) => Self::Zset(entry.build_zset()),
             Value::Stream(_) => Self::Stream(entry.build_stream()),
             Value::Array(_) => Self::Array(entry.build_array()),
-            Value::String(_) => unreachable!("a string is stored at once"),
+            Value::String(_) | Value::Bitmap(_) => unreachable!("a string is stored at once"),
         }
     }
 

@@ -50,13 +50,15 @@ pub enum Section {
     Latencystats,
     /// Cluster.
     Cluster,
+    /// The collection of HOTKEYS.
+    Hotkeys,
     /// Keys by database.
     Keyspace,
 }
 
 impl Section {
     /// All sections, in the order in which INFO shows them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Server,
         Self::Clients,
         Self::Memory,
@@ -69,6 +71,7 @@ impl Section {
         Self::Errorstats,
         Self::Latencystats,
         Self::Cluster,
+        Self::Hotkeys,
         Self::Keyspace,
     ];
 
@@ -87,6 +90,7 @@ impl Section {
             Self::Errorstats => "Errorstats",
             Self::Latencystats => "Latencystats",
             Self::Cluster => "Cluster",
+            Self::Hotkeys => "Hotkeys",
             Self::Keyspace => "Keyspace",
         }
     }
@@ -433,6 +437,9 @@ metrics! {
         "used_memory_copies", "Bytes of large collections that are being copied for other stripes.", |look| {
             number(look.memory.copies)
         };
+        "used_memory_hash_templates", "Bytes of the names of fields that hashes store once.", |look| {
+            number(look.memory.shapes)
+        };
         "used_memory_images", "Bytes of images of changed keys that wait to be written to a snapshot.", |look| {
             number(look.persistence.walk.buffer_bytes)
         };
@@ -609,6 +616,9 @@ metrics! {
         "instantaneous_ops_per_sec", "Commands per second, over the last second.", |look| {
             number(look.engine.rates.ops_per_sec())
         };
+        "stripe_lock_waits" as Counter, "Times a stripe of the store was locked by another thread when a command wanted it; a command that is put off for that and offered again counts anew.", |look| {
+            number(look.engine.stripe_waits())
+        };
         "total_net_input_bytes" as Counter, "Bytes received.", |look| number(look.totals.bytes_in);
         "total_net_output_bytes" as Counter, "Bytes sent.", |look| number(look.totals.bytes_out);
         "instantaneous_input_kbps", "KiB received per second, over the last second.", |look| {
@@ -625,6 +635,13 @@ metrics! {
             number(look.engine.expiry_lag.last_ms())
         };
         "expiry_lag_max_ms", "The worst of that.", |look| number(look.engine.expiry_lag.max_ms());
+        "hash_templates", "Lists of names that hashes store once; each stripe has its own.", |look| {
+            number(look.engine.totals.shapes().shapes)
+        };
+        "hash_template_keys", "Hashes whose names of fields are stored once for many.", |look| {
+            number(look.engine.totals.shapes().hashes)
+        };
+        "blessed_keys", "Keys that BLESS exempts from eviction.", |look| number(look.engine.totals.blessed());
         "evicted_keys" as Counter, "Keys deleted to make room.", |look| number(look.totals.evicted);
         "total_eviction_exceeded_time" as Counter, "Milliseconds in which more memory was used than allowed, because eviction did not keep up.", |look| {
             number(look.engine.exceedance.total_ms(look.now_us))
@@ -672,6 +689,12 @@ metrics! {
         "pins_waited" as Counter, "Times a command was put off because work in progress had its keys.", |look| {
             number(look.engine.pins.waited.load(Relaxed))
         };
+        "long_reply_bytes", "Bytes of long replies that wait until their clients have read what was sent before.", |look| {
+            count(&look.engine.pins.reply_bytes)
+        };
+        "deferred_usec" as Counter, "Microseconds for which commands were put off before they ran.", |look| {
+            number(look.engine.pins.waited_us.load(Relaxed))
+        };
         "total_error_replies" as Counter, "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections" as Counter, "Clients closed for their unfinished input.", |look| {
             number(look.totals.input_limit_disconnections)
@@ -694,6 +717,11 @@ metrics! {
     }
     Cluster {
         "cluster_enabled", "Whether this is a cluster node.", |look| number(u64::from(look.mode == mode_seen(true)));
+    }
+    Hotkeys {
+        "hotkeys-tracking-active", "Whether HOTKEYS START collects keys.", |look| {
+            number(u64::from(look.engine.hot_keys.collects_at(look.now_us)))
+        };
     }
 }
 

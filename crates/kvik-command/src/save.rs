@@ -71,7 +71,7 @@ pub fn type_of(value: ValueRef<'_>) -> ObjectType {
         ValueRef::Stream(stream) if stream.idempotence().is_some() => ObjectType::Stream4,
         ValueRef::Stream(_) => ObjectType::Stream2,
         ValueRef::Array(_) => ObjectType::Array,
-        ValueRef::Hash(HashRef::Pack(_)) => ObjectType::HashListpack,
+        ValueRef::Hash(HashRef::Pack(_) | HashRef::Shaped(_)) => ObjectType::HashListpack,
         ValueRef::Hash(hash) => table_type(Kind::Hash, hash.expires()),
         ValueRef::Zset(ZsetRef::Pack(_)) => ObjectType::SortedSetListpack,
         ValueRef::Zset(zset) => table_type(Kind::Zset, zset.expires()),
@@ -302,6 +302,10 @@ impl ValueWriter {
     fn write_hash(&self, hash: HashRef<'_>, limit: usize, encoder: &mut Encoder<'_>) -> ValuePlace {
         if let HashRef::Pack(pack) = hash {
             encoder.packed(pack.as_bytes());
+            return ValuePlace::End;
+        }
+        if let HashRef::Shaped(shaped) = hash {
+            encoder.packed(&shaped.to_listpack());
             return ValuePlace::End;
         }
         let cursor = self.cursor(hash.len(), encoder);

@@ -4,13 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_resp::{ArgsBuf, Protocol};
+use kvik_resp::Protocol;
 use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::blocking::{BlockedCall, BlockedCounts};
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::cluster::{Node, mode_seen};
-use crate::declare::Command;
 use crate::ending::{Ending, Wait, WaitEnd};
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
@@ -19,7 +18,9 @@ use crate::persistence::Waiting;
 use crate::pubsub::outlet::Rings;
 use crate::pubsub::publication::Publication;
 use crate::pubsub::subscriptions::{Hearing, Subscriptions};
+use crate::queued::{CommandQueue, Queued};
 use crate::script::Away;
+use crate::streaming::ReplySink;
 use crate::tracking::terms::SessionTracking;
 
 /// Names of fields, by the names that a client has given them.
@@ -66,6 +67,13 @@ pub struct Session {
     pub takes_long: bool,
     /// It runs a command for another session of the same client, which waits for this.
     pub errand: Option<Arc<Away>>,
+    /// Replies of its long commands may be written to its client part by part.
+    pub takes_parts: bool,
+    /// Where the parts of the reply go that its command writes.
+    pub sink: Option<Box<dyn ReplySink>>,
+    /// A long command has found nothing to do elsewhere but to wait, which its client's own session
+    /// has to do. There it is not sent away once more.
+    pub comes_back: bool,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// The state of the log that its next command waits for.
@@ -151,23 +159,12 @@ impl LogWait {
 /// Commands queued between MULTI and EXEC.
 #[derive(Debug, Default)]
 pub struct Transaction {
-    /// The commands, checked.
-    pub queue: Vec<Queued>,
+    /// The commands.
+    pub queue: CommandQueue,
     /// One command that fails undoes all of them.
     pub rolls_back: bool,
     /// A command could not be queued: EXEC will refuse.
     pub aborted: bool,
-    /// Bytes of all arguments.
-    pub bytes: usize,
-}
-
-/// A command waiting for EXEC.
-#[derive(Debug)]
-pub struct Queued {
-    /// The command.
-    pub command: &'static Command,
-    /// Its words, name included.
-    pub args: ArgsBuf,
 }
 
 /// The keys a session watches, and what tells it that one of them changed.
@@ -217,6 +214,9 @@ impl Session {
             away: None,
             takes_long: false,
             errand: None,
+            takes_parts: false,
+            sink: None,
+            comes_back: false,
             waiting: None,
             log_wait: None,
             tracking: SessionTracking::default(),
@@ -350,14 +350,13 @@ impl Session {
     }
 
     /// Queues a command. There is a transaction.
-    pub fn queue(&mut self, queued: Queued) {
-        let Some(transaction) = &mut self.transaction else {
+    pub fn queue(&mut self, queued: Queued<'_>) {
+        let Some(Transaction { queue, .. }) = &mut self.transaction else {
             return;
         };
-        transaction.bytes += queued.args.byte_len();
-        transaction.queue.push(queued);
-        self.client.queued.store(transaction.queue.len(), Relaxed);
-        self.client.queued_bytes.store(transaction.bytes, Relaxed);
+        queue.push(queued);
+        self.client.queued.store(queue.len(), Relaxed);
+        self.client.queued_bytes.store(queue.byte_len(), Relaxed);
     }
 
     /// Makes EXEC fail, when there is a transaction.
@@ -405,6 +404,7 @@ impl Session {
         self.no_touch = false;
         self.client.no_touch.store(false, Relaxed);
         self.client.no_evict.store(false, Relaxed);
+        self.client.imports.store(false, Relaxed);
         self.client.rename(|names| names.name.clear());
     }
 }

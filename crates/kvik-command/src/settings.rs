@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_bulk_bytes: AtomicU64,
     /// Commands at least this slow go to the slow log, in microseconds; negative means none.
     pub slowlog_slower_than_us: AtomicI64,
+    /// Whether the slow log tells the processor time of commands (`slowlog-cpu-time`).
+    pub slowlog_cpu_time: AtomicBool,
     /// Entries that the slow log keeps.
     pub slowlog_max_len: AtomicU64,
     /// Commands whose words are at least so many bytes go to their log; negative means none.
@@ -41,8 +43,13 @@ pub struct Settings {
     pub latency_tracking: AtomicBool,
     /// Whether keys are deleted when their time comes, not only when they are met.
     pub active_expire: AtomicBool,
+    /// Whether the data of another server is being imported, which decides what expires.
+    pub import_mode: AtomicBool,
     /// Whether scripts may call commands that are not for scripts, for tests.
     pub scripts_call_all: AtomicBool,
+    /// Whether checksums of snapshots and of RESTORE's payloads are believed, for tests that damage
+    /// them (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    pub believes_checksums: AtomicBool,
     /// Whether clients are held against their limits only when they do something.
     pub patrol_paused: AtomicBool,
     /// Whether DEBUG may be used by clients on this machine, and by others.
@@ -83,9 +90,18 @@ pub struct Settings {
     /// After how long others learn that a script is running, in milliseconds; 0 for never
     /// (`busy-reply-threshold`).
     pub busy_reply_ms: AtomicU64,
+    /// A script that has been running for that long keeps all commands out, and not only those that
+    /// need its keys (`busy-reply-scope`).
+    pub busy_reply_to_all: AtomicBool,
     /// A command that touches more elements than this does so in slices, on a thread of its own
     /// kind.
     pub long_elements: AtomicU64,
+    /// For how many milliseconds a command may run in slices while it has changed nothing; 0 is no
+    /// limit.
+    pub time_limit_ms: AtomicU64,
+    /// How long a long reply keeps its keys from those who want them because its client reads
+    /// slowly, in milliseconds; the rest of the reply is then written to memory.
+    pub slow_reader_ms: AtomicU64,
     /// The settings of saving and logging.
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
@@ -107,6 +123,7 @@ impl Default for Settings {
             max_namespaces: AtomicU64::new(65_536),
             max_bulk_bytes: AtomicU64::new(512 << 20),
             slowlog_slower_than_us: AtomicI64::new(10_000),
+            slowlog_cpu_time: AtomicBool::new(false),
             slowlog_max_len: AtomicU64::new(128),
             log_requests_from_bytes: AtomicI64::new(1 << 20),
             large_requests_max_len: AtomicU64::new(128),
@@ -115,7 +132,9 @@ impl Default for Settings {
             latency_threshold_ms: AtomicU64::new(0),
             latency_tracking: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),
+            import_mode: AtomicBool::new(false),
             scripts_call_all: AtomicBool::new(false),
+            believes_checksums: AtomicBool::new(false),
             patrol_paused: AtomicBool::new(false),
             debug_for_local: AtomicBool::new(true),
             debug_for_remote: AtomicBool::new(true),
@@ -135,7 +154,10 @@ impl Default for Settings {
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
             busy_reply_ms: AtomicU64::new(5000),
+            busy_reply_to_all: AtomicBool::new(false),
             long_elements: AtomicU64::new(10_000),
+            time_limit_ms: AtomicU64::new(0),
+            slow_reader_ms: AtomicU64::new(15_000),
             files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
             cluster_strict: AtomicBool::new(false),

@@ -157,9 +157,11 @@ struct Base {
     histograms: Vec<(usize, Histogram)>,
 }
 
-/// Codes that are counted apart. A client may make up codes, and must not fill the memory with
-/// them.
+/// Codes among which scripts may have some of their own. A client may make up codes, and must not
+/// fill the memory with them.
 const MAX_ERROR_CODES: usize = 128;
+/// The counter of all others.
+const OTHER_CODES: &str = "ERRORSTATS_OVERFLOW";
 
 impl ThreadStats {
     fn new(commands: usize) -> Self {
@@ -293,11 +295,21 @@ impl Stats {
 
     /// Counts an error reply by its code.
     pub fn count_error(&self, code: &str) {
+        self.add_error(code, usize::MAX);
+    }
+
+    /// The same for one that a script may have made up.
+    pub fn count_made_error(&self, code: &str) {
+        self.add_error(code, MAX_ERROR_CODES);
+    }
+
+    fn add_error(&self, code: &str, most: usize) {
         let mut codes = self.error_codes.lock();
-        if let Some(count) = codes.get_mut(code) {
-            *count += 1;
-        } else if codes.len() < MAX_ERROR_CODES {
-            codes.insert(code.to_owned(), 1);
+        let is_apart = codes.len() < most || codes.contains_key(code);
+        let code = if is_apart { code } else { OTHER_CODES };
+        match codes.get_mut(code) {
+            Some(count) => *count += 1,
+            None => drop(codes.insert(code.to_owned(), 1)),
         }
     }
 
@@ -329,6 +341,19 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn made_up_codes_are_counted_apart_as_long_as_there_is_room() {
+        let stats = Stats::default();
+        (0..MAX_ERROR_CODES + 7).for_each(|n| stats.count_made_error(&n.to_string()));
+        stats.count_made_error("0");
+        stats.count_error("ERR");
+        stats.count_made_error("ERR");
+        let codes = stats.error_codes();
+        assert_eq!(codes.len(), MAX_ERROR_CODES + 2);
+        let counts = ["0", "1", OTHER_CODES, "ERR"].map(|code| codes[code]);
+        assert_eq!(counts, [2, 1, 7, 2]);
+    }
 
     #[test]
     fn sums_survive_their_threads_and_restart_at_a_reset() {

@@ -85,6 +85,24 @@ void kvik_close(kvik_store *store);
  */
 kvik_reply *kvik_run(const kvik_store *store, size_t count, const uint8_t *const *words, const size_t *lengths);
 
+/* Copies the string of a key of database 0 into a buffer, as much of it as there is room for, and
+ * returns its whole length. Returns -1 if there is no such key, and -2 if it holds another type or
+ * cannot be read just now, for reasons that GET gives as its error. Makes no reply.
+ *
+ * Contract:
+ * The store is null or open; the key has as many bytes as its length says, and so has the buffer
+ * room.
+ */
+int64_t kvik_get(const kvik_store *store, const uint8_t *key, size_t key_length, uint8_t *buffer, size_t room);
+
+/* Sets a key of database 0 to a string that does not expire, whatever it held. Returns 0, or -2 if
+ * no write is admitted, for reasons that SET gives as its error. Makes no reply.
+ *
+ * Contract:
+ * The store is null or open; key and value have as many bytes as their lengths say.
+ */
+int64_t kvik_set(const kvik_store *store, const uint8_t *key, size_t key_length, const uint8_t *value, size_t value_length);
+
 /* Waits until all that has happened so far is on disk. The reply, a status or an error, is to be
  * freed.
  *
@@ -92,6 +110,15 @@ kvik_reply *kvik_run(const kvik_store *store, size_t count, const uint8_t *const
  * The store is null or open.
  */
 kvik_reply *kvik_commit(const kvik_store *store);
+
+/* Does what is due in a store without threads, as one is in WebAssembly: keys expire, the log is
+ * written. Returns after how many milliseconds there is more to do at the latest. Where the store
+ * has threads this does nothing, and returns a very large number.
+ *
+ * Contract:
+ * The store is null or open.
+ */
+int64_t kvik_tick(const kvik_store *store);
 
 /* Opens a session; null if there is no store. Use it from one thread at a time.
  *

@@ -10,6 +10,9 @@
 //! C.
 
 mod guard;
+#[cfg(target_family = "wasm")]
+pub mod memory;
+mod platform;
 pub mod reply;
 pub mod store;
 

@@ -1,14 +1,12 @@
 //! Stores and sessions.
 
-use std::ffi::{CStr, OsStr, c_char};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::{CStr, c_char};
 use std::ptr::null_mut;
 
-use kvik::{Connection, Db, Options};
-use kvik_script::LuaEngine;
+use kvik::{Connection, Db};
 
 use crate::guard::{plain, replying};
+use crate::platform;
 use crate::reply::KvikReply;
 
 /// An open store. Threads may share it.
@@ -16,6 +14,10 @@ pub struct KvikStore(Db);
 
 /// Somebody who uses a store: with a database of their own (SELECT), and transactions (MULTI).
 pub struct KvikSession(Connection);
+
+/// The answers of calls that make no reply.
+const NO_KEY: i64 = -1;
+const REFUSED: i64 = -2;
 
 /// Words that need no memory of their own to be gathered.
 const FEW: usize = 8;
@@ -40,10 +42,9 @@ pub unsafe extern "C" fn kvik_open(
         }
         // SAFETY: it is not null, and ends with a zero by the contract of this function.
         let path = unsafe { CStr::from_ptr(path) };
-        let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
-        let options = Options::default().dir(path).scripts(LuaEngine::shared());
-        Db::open(options).map_err(|error| error.to_string())
+        let path = platform::path(path.to_bytes()).ok_or("the path is no text")?;
+        std::fs::create_dir_all(&path).map_err(|error| error.to_string())?;
+        Db::open(platform::options().dir(path)).map_err(|error| error.to_string())
     };
     let outcome = plain(Err("the store has panicked".to_owned()), open);
     let (store, refusal) = match outcome {
@@ -66,11 +67,7 @@ pub unsafe extern "C" fn kvik_open(
 /// Opens an empty store in memory. Null only if the system has no thread left.
 #[unsafe(no_mangle)]
 pub extern "C" fn kvik_open_memory() -> *mut KvikStore {
-    plain(null_mut(), || {
-        opened(Db::in_memory(
-            Options::default().scripts(LuaEngine::shared()),
-        ))
-    })
+    plain(null_mut(), || opened(Db::in_memory(platform::options())))
 }
 
 /// Closes a store: what is in its log is on disk then. Sessions that are still there keep it open
@@ -112,6 +109,63 @@ pub unsafe extern "C" fn kvik_run(
     })
 }
 
+/// Copies the string of a key of database 0 into a buffer, as much of it as there is room for, and
+/// returns its whole length. Returns -1 if there is no such key, and -2 if it holds another type or
+/// cannot be read just now, for reasons that GET gives as its error. Makes no reply.
+///
+/// # Safety
+/// The store is null or open; the key has as many bytes as its length says, and so has the buffer
+/// room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvik_get(
+    store: *const KvikStore,
+    key: *const u8,
+    key_length: usize,
+    buffer: *mut u8,
+    room: usize,
+) -> i64 {
+    // SAFETY: by the contract of this function.
+    let (store, key) = unsafe { (store.as_ref(), bytes(key, key_length)) };
+    let (Some(store), Some(key)) = (store, key) else {
+        return REFUSED;
+    };
+    let room = if buffer.is_null() { 0 } else { room };
+    let copy = |found: Option<&[u8]>| {
+        let Some(found) = found else { return NO_KEY };
+        // SAFETY: the buffer has so much room by the contract, and the store's memory is elsewhere.
+        unsafe { std::ptr::copy_nonoverlapping(found.as_ptr(), buffer, found.len().min(room)) };
+        found.len() as i64
+    };
+    plain(REFUSED, || store.0.read(key, copy).unwrap_or(REFUSED))
+}
+
+/// Sets a key of database 0 to a string that does not expire, whatever it held. Returns 0, or -2 if
+/// no write is admitted, for reasons that SET gives as its error. Makes no reply.
+///
+/// # Safety
+/// The store is null or open; key and value have as many bytes as their lengths say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvik_set(
+    store: *const KvikStore,
+    key: *const u8,
+    key_length: usize,
+    value: *const u8,
+    value_length: usize,
+) -> i64 {
+    // SAFETY: by the contract of this function.
+    let (store, key, value) = unsafe {
+        (
+            store.as_ref(),
+            bytes(key, key_length),
+            bytes(value, value_length),
+        )
+    };
+    let (Some(store), Some(key), Some(value)) = (store, key, value) else {
+        return REFUSED;
+    };
+    plain(REFUSED, || store.0.set(key, value).map_or(REFUSED, |()| 0))
+}
+
 /// Waits until all that has happened so far is on disk. The reply, a status or an error, is to be
 /// freed.
 ///
@@ -128,6 +182,23 @@ pub unsafe extern "C" fn kvik_commit(store: *const KvikStore) -> *mut KvikReply 
             Ok(()) => KvikReply(kvik::Value::Simple("OK".into())),
             Err(error) => KvikReply(kvik::Value::Error(error.line().into())),
         }
+    })
+}
+
+/// Does what is due in a store without threads, as one is in WebAssembly: keys expire, the log is
+/// written. Returns after how many milliseconds there is more to do at the latest. Where the store
+/// has threads this does nothing, and returns a very large number.
+///
+/// # Safety
+/// The store is null or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kvik_tick(store: *const KvikStore) -> i64 {
+    // SAFETY: by the contract of this function.
+    let Some(store) = (unsafe { store.as_ref() }) else {
+        return i64::MAX;
+    };
+    plain(0, || {
+        i64::try_from(store.0.tick().as_millis()).unwrap_or(i64::MAX)
     })
 }
 
@@ -216,14 +287,24 @@ unsafe fn with_words(
     };
     for (index, slot) in gathered.iter_mut().enumerate() {
         let (word, length) = (words[index], lengths[index]);
-        if length == 0 {
-            continue;
+        // SAFETY: by the contract of this function.
+        match unsafe { bytes(word, length) } {
+            Some(word) => *slot = word,
+            None => return KvikReply::error(&format!("ERR the word {index} is no bytes")),
         }
-        if word.is_null() || isize::try_from(length).is_err() {
-            return KvikReply::error(&format!("ERR the word {index} is no bytes"));
-        }
-        // SAFETY: it is not null, and has so many bytes by the contract.
-        *slot = unsafe { std::slice::from_raw_parts(word, length) };
     }
     run(gathered)
+}
+
+/// So many bytes; none if they cannot be that many, or are null. No bytes may lie anywhere.
+///
+/// # Safety
+/// The pointer is null, or so many bytes are there as long as they are used.
+unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
+    match length {
+        0 => Some(&[]),
+        _ if start.is_null() || isize::try_from(length).is_err() => None,
+        // SAFETY: it is not null, and has so many bytes by the contract.
+        _ => Some(unsafe { std::slice::from_raw_parts(start, length) }),
+    }
 }

@@ -84,6 +84,26 @@ static void bytes(kvik_store *store) {
   kvik_reply_free(reply);
 }
 
+/* Calls that make no reply. */
+static void plain(kvik_store *store) {
+  const uint8_t *key = (const uint8_t *)"plain", *value = (const uint8_t *)"12345";
+  uint8_t buffer[8] = {0};
+  CHECK(kvik_set(store, key, 5, value, 5) == 0);
+  CHECK(kvik_get(store, key, 5, buffer, sizeof buffer) == 5);
+  CHECK(memcmp(buffer, "12345\0\0", 8) == 0);
+  CHECK(kvik_get(store, key, 5, NULL, 0) == 5);
+  memset(buffer, 0, sizeof buffer);
+  CHECK(kvik_get(store, key, 5, buffer, 2) == 5 && memcmp(buffer, "12\0", 3) == 0);
+  CHECK(kvik_set(store, key, 5, NULL, 0) == 0 && kvik_get(store, key, 5, buffer, 2) == 0);
+  CHECK(kvik_get(store, key, 4, buffer, 2) == -1);
+  kvik_reply_free(RUN(store, "RPUSH", "plain list", "a"));
+  CHECK(kvik_get(store, (const uint8_t *)"plain list", 10, buffer, 2) == -2);
+  CHECK(kvik_get(store, NULL, 4, buffer, 2) == -2 && kvik_set(store, key, 5, NULL, 4) == -2);
+  CHECK(kvik_get(NULL, key, 5, buffer, 2) == -2 && kvik_set(NULL, key, 5, value, 5) == -2);
+  /* The store has threads for what is due. */
+  CHECK(kvik_tick(store) > 1000000 && kvik_tick(NULL) > 1000000);
+}
+
 /* What is null is answered. */
 static void nulls(kvik_store *store) {
   const uint8_t *words[] = {(const uint8_t *)"GET", NULL};
@@ -173,6 +193,7 @@ int main(int argc, char **argv) {
   CHECK(store != NULL);
   replies(store);
   bytes(store);
+  plain(store);
   nulls(store);
   sessions(store);
   threads(store);

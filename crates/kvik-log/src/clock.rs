@@ -7,4 +7,9 @@ pub trait Clock: Send + Sync {
 
     /// Milliseconds since some moment, never going back. It paces fsyncs and retries.
     fn monotonic_ms(&self) -> u64;
+
+    /// The same in microseconds, of which durations of fsyncs are counted.
+    fn monotonic_us(&self) -> u64 {
+        self.monotonic_ms() * 1000
+    }
 }

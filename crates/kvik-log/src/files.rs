@@ -300,13 +300,17 @@ impl Files {
 
         let mut manifest = self.manifest.clone();
         let base = ManifestFile::new(name, seq, self.id, start);
-        let increments = std::mem::take(&mut manifest.increments);
-        let (new, old): (Vec<_>, Vec<_>) = increments
-            .into_iter()
-            .partition(|file| file.start().is_some_and(|it| it >= start));
         let old_base = manifest.base.replace(base);
-        manifest.increments = new;
         manifest.increments.extend(self.detached.clone());
+        // Of several that start there only the last one has room for units: a rotation that
+        // follows another at once leaves an empty one.
+        let starts = |file: &ManifestFile| file.start() == Some(start);
+        let behind = |file: &ManifestFile| file.start().is_some_and(|it| it > start);
+        let increments = &manifest.increments;
+        let first = increments.iter().rposition(starts);
+        let first = first.or_else(|| increments.iter().position(behind));
+        let old_end = first.unwrap_or(increments.len());
+        let old = manifest.increments.drain(..old_end);
         let superseded: Vec<_> = old_base.into_iter().chain(old).collect();
         if self.retention.is_on() {
             // The list of retained files comes first: a crash leaves files in both, never in none.

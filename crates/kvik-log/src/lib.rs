@@ -50,6 +50,7 @@ mod backlog;
 mod clock;
 mod disk;
 mod files;
+mod gathering;
 mod log;
 mod lsn;
 mod manifest;

@@ -119,9 +119,17 @@ impl Log {
         self.shared.outcome(at)
     }
 
-    /// Waits until everything before a place is durable, whatever the policy is. Not for I/O
-    /// threads, nor without a writer's thread.
+    /// Waits until everything before a place is durable, whatever the policy is; writes and syncs
+    /// it where there is no writer's thread. Not for I/O threads.
     pub fn wait(&self, at: Lsn) -> Result<(), CommitError> {
+        if let Some(writer) = &mut *self.writer.lock() {
+            self.shared.want_sync(at);
+            writer.turn();
+            return self.shared.look(at).unwrap_or_else(|| {
+                let reason = "the disk is tried again later".to_owned();
+                Err(CommitError::Stalled(reason))
+            });
+        }
         self.shared.wait(at)
     }
 
@@ -432,7 +440,7 @@ impl Segments for LogSegments {
 pub(crate) fn run(shared: &Shared, mut writer: Writer) -> Writer {
     loop {
         match writer.turn() {
-            Turn::Idle(wait_ms) => shared.sleep_until_work(wait_ms),
+            Turn::Idle(wait_ms) => shared.sleep_until_work(wait_ms, writer.gathering()),
             Turn::Retry(ms) => shared.sleep(ms),
             Turn::Closed => return writer,
         }

@@ -66,7 +66,7 @@ impl std::fmt::Display for OpenError {
             Self::Missing(path) => {
                 write!(
                     f,
-                    "{}: the manifest names it, but it does not exist",
+                    "{} is named by the manifest: No such file or directory",
                     path.display()
                 )
             }

@@ -42,7 +42,7 @@ pub(crate) struct Chunk {
     piece_bytes: u64,
     /// Where the last unit ends that ends in this chunk.
     pub(crate) unit_end: Option<Lsn>,
-    /// The state of the log there.
+    /// The state of the log there, if there is such a unit.
     pub(crate) context: Context,
     /// Whether a new increment begins with it.
     pub(crate) rotates: bool,
@@ -115,6 +115,8 @@ pub(crate) enum Sleep {
     UntilWork,
     /// It collects: many bytes wake it.
     UntilMuch,
+    /// The same, and so many units in all.
+    UntilUnits(u64),
 }
 
 /// Units in the order of their places, and what has to be known to frame the next one.
@@ -125,6 +127,8 @@ pub(crate) struct Queue {
     spares: Vec<Chunk>,
     /// The place behind everything.
     end: Lsn,
+    /// How many units were appended in all.
+    units: u64,
     /// The database selected there; none in a new increment.
     database: Option<u32>,
     /// Seconds of the last annotation; none in a new increment, if annotations are wanted.
@@ -146,6 +150,7 @@ impl Queue {
             open,
             spares: Vec::new(),
             end,
+            units: 0,
             database: None,
             annotated_s: None,
             latest_s: 0,
@@ -155,9 +160,33 @@ impl Queue {
         }
     }
 
-    /// Appends a unit that is not empty and takes its ropes. `now_s` are seconds of the wall clock.
+    /// Appends a unit that is not empty and takes its ropes. `now_ms` is the wall clock.
     #[inline]
-    pub(crate) fn push(&mut self, unit: &mut Unit, now_s: u64) -> Lsn {
+    pub(crate) fn push(&mut self, unit: &mut Unit, now_ms: u64) -> Lsn {
+        match unit.plain() {
+            // Nothing frames it, as the log stands.
+            Some((database, bytes)) if self.is_ready_for(database, bytes.len(), now_ms) => {
+                self.open.bytes.extend_from_slice(bytes);
+                self.end = self.end.plus(bytes.len() as u64);
+                self.open.unit_end = Some(self.end);
+            }
+            _ => self.push_framed(unit, now_ms / 1000),
+        }
+        self.units += 1;
+        self.end
+    }
+
+    /// Whether an effect on a database is appended as it is: without a SELECT or an annotation
+    /// before it, and within the open chunk.
+    #[inline]
+    fn is_ready_for(&self, database: u32, len: usize, now_ms: u64) -> bool {
+        self.database == Some(database)
+            && len <= CHUNK_BYTES - self.open.bytes.len()
+            && (!self.timestamps || self.annotated_s == Some(now_ms / 1000))
+    }
+
+    #[inline(never)]
+    fn push_framed(&mut self, unit: &mut Unit, now_s: u64) {
         if self.timestamps && self.annotated_s.is_none_or(|last| now_s > last) {
             self.annotate(now_s);
         }
@@ -176,14 +205,17 @@ impl Queue {
             self.put(EXEC);
         }
         self.open.unit_end = Some(self.end);
-        self.open.context = Context {
-            database: self.database.unwrap_or_default(),
-            time_s: self.annotated_s,
-        };
-        self.end
+        self.open.context = self.context();
     }
 
-    #[inline]
+    /// The facts that hold behind the last unit.
+    fn context(&self) -> Context {
+        Context {
+            database: self.database.unwrap_or_default(),
+            time_s: self.annotated_s,
+        }
+    }
+
     fn put_unit(&mut self, unit: &mut Unit) {
         let (bytes, pieces) = unit.parts();
         let mut done = 0;
@@ -195,7 +227,6 @@ impl Queue {
         self.put(&bytes[done..]);
     }
 
-    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.end = self.end.plus(bytes.len() as u64);
         // A chunk has room for all its bytes from the start: this never allocates.
@@ -285,7 +316,25 @@ impl Queue {
     fn fresh(&mut self, start: Lsn) -> Chunk {
         let mut chunk = self.spares.pop().unwrap_or_else(Chunk::new);
         chunk.start = start;
+        // Units that are not framed leave it as it is.
+        chunk.context = self.context();
         chunk
+    }
+
+    /// How many units were appended in all.
+    pub(crate) fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Whether what was appended just now wakes the writer.
+    #[inline]
+    pub(crate) fn wakes(&self) -> bool {
+        match self.sleep {
+            Sleep::Awake => false,
+            Sleep::UntilWork => true,
+            Sleep::UntilMuch => self.has_much(),
+            Sleep::UntilUnits(units) => self.units >= units || self.has_much(),
+        }
     }
 
     /// Whether there is anything for the writer.
@@ -364,11 +413,11 @@ mod tests {
         let mut queue = Queue::new(Lsn::ZERO, true);
         queue.set_latest_s(50);
         for now_s in [40, 51, 51, 45] {
-            queue.push(&mut unit(3, 1), now_s);
+            queue.push(&mut unit(3, 1), now_s * 1000);
         }
         let before = queue.end;
         assert_eq!(queue.rotate(None), before);
-        queue.push(&mut unit(3, 1), 47);
+        queue.push(&mut unit(3, 1), 47_000);
         let (bytes, batch) = drain(&mut queue);
         let first = format!("#TS:50\r\n{SELECT_3}{DEL}#TS:51\r\n{DEL}{DEL}{DEL}");
         let second = format!("#TS:51\r\n{SELECT_3}{DEL}");

@@ -107,8 +107,14 @@ impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Torn => f.write_str("the file ends inside a unit"),
-            Self::Corrupt { offset, reason } => write!(f, "{reason} at offset {offset}"),
+            // As Redis begins, for who searches its log.
+            Self::Torn => f.write_str(
+                "Unexpected end of file reading the append only file: it ends inside a unit",
+            ),
+            Self::Corrupt { offset, reason } => write!(
+                f,
+                "Bad file format reading the append only file: {reason} at offset {offset}"
+            ),
         }
     }
 }

@@ -7,16 +7,17 @@
 //! Who waits for a place looks at the atomics with `waiting` locked and then sleeps; the writer
 //! publishes and then locks `waiting` once before it wakes them. So no wake-up is lost.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::disk::DiskLock;
 use crate::files::Files;
+use crate::gathering::Gathering;
 use crate::queue::{Context, Queue, Sleep};
 use crate::status::{Admission, CommitError, Dropped, Failure, FailureKind, Outcome};
-use crate::sync::{AtomicU64, Condvar, Mutex};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{LogId, Lsn, SyncPolicy, Unit};
 
 /// An fsync that makes the oldest unsynced unit older than this sets writers aside, under
@@ -188,15 +189,11 @@ impl Shared {
     #[inline]
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64) -> Lsn {
         let mut queue = self.queue.lock();
-        let end = queue.push(unit, now_ms / 1000);
+        let end = queue.push(unit, now_ms);
         self.appended.store(end.get(), Ordering::Release);
         // A futex call costs more than the copy, so only a sleeping writer is woken, and a
         // collecting one seldom.
-        let wake = match queue.sleep {
-            Sleep::Awake => false,
-            Sleep::UntilWork => true,
-            Sleep::UntilMuch => queue.has_much(),
-        };
+        let wake = queue.wakes();
         if wake {
             queue.sleep = Sleep::Awake;
         }
@@ -342,16 +339,25 @@ impl Shared {
         // All is looked at under the lock that the writer takes after it has published.
         let mut waiting = self.waiting.lock();
         loop {
-            let reason = waiting.failure.as_ref().map(|it| it.reason.clone());
-            match (self.outcome(at), reason) {
-                (Outcome::Synced, _) => return Ok(()),
-                (Outcome::Lost, reason) => {
-                    return Err(CommitError::Lost(reason.unwrap_or_default()));
-                }
-                (Outcome::Pending, Some(reason)) => return Err(CommitError::Stalled(reason)),
-                (Outcome::Pending, None) if waiting.closed => return Err(CommitError::Closed),
-                (Outcome::Pending, None) => self.progress.wait(&mut waiting),
+            match self.look_at(at, &waiting) {
+                Some(ended) => return ended,
+                None => self.progress.wait(&mut waiting),
             }
+        }
+    }
+
+    /// How the wait for a place has ended, if it has.
+    pub(crate) fn look(&self, at: Lsn) -> Option<Result<(), CommitError>> {
+        self.look_at(at, &self.waiting.lock())
+    }
+
+    fn look_at(&self, at: Lsn, waiting: &Waiting) -> Option<Result<(), CommitError>> {
+        let reason = waiting.failure.as_ref().map(|it| it.reason.clone());
+        match (self.outcome(at), reason) {
+            (Outcome::Synced, _) => Some(Ok(())),
+            (Outcome::Lost, reason) => Some(Err(CommitError::Lost(reason.unwrap_or_default()))),
+            (Outcome::Pending, Some(reason)) => Some(Err(CommitError::Stalled(reason))),
+            (Outcome::Pending, None) => waiting.closed.then_some(Err(CommitError::Closed)),
         }
     }
 
@@ -507,10 +513,11 @@ impl Shared {
         }
     }
 
-    /// Sleeps until there is work or `ms` are over. Then collects for a moment, unless a reply
-    /// waits for what is there.
-    pub(crate) fn sleep_until_work(&self, ms: Option<u64>) {
-        if self.policy() == SyncPolicy::Always {
+    /// Sleeps until there is work or `ms` are over. Then collects for a moment; where replies wait
+    /// for what is there, only if others are about to append.
+    pub(crate) fn sleep_until_work(&self, ms: Option<u64>, gathering: &mut Gathering) {
+        let is_urgent = self.policy() == SyncPolicy::Always;
+        if is_urgent {
             self.look_for_work();
         }
         let mut queue = self.queue.lock();
@@ -524,9 +531,15 @@ impl Shared {
                 }
             }
         }
-        // One futex call for all that is appended in these milliseconds, and one write.
-        let urgent = self.policy() == SyncPolicy::Always || queue.has_much() || self.is_closing();
-        if !urgent && queue.has_work() {
+        let collects = queue.has_work() && !queue.has_much() && !self.is_closing();
+        if collects && is_urgent {
+            if let Some((units, at_most)) = gathering.plan(queue.units()) {
+                queue.sleep = Sleep::UntilUnits(units);
+                let _ = self.work.wait_for(&mut queue, at_most);
+                gathering.note_wait(queue.units());
+            }
+        } else if collects {
+            // One futex call for all that is appended in these milliseconds, and one write.
             queue.sleep = Sleep::UntilMuch;
             let _ = self.work.wait_for(&mut queue, COLLECT);
         }

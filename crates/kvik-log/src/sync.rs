@@ -8,9 +8,9 @@
 mod modelled;
 
 #[cfg(all(test, feature = "model"))]
-pub(crate) use modelled::{AtomicU64, Condvar, Mutex};
+pub(crate) use modelled::{AtomicBool, AtomicU64, Condvar, Mutex};
 #[cfg(not(all(test, feature = "model")))]
 pub(crate) use {
     parking_lot::{Condvar, Mutex},
-    std::sync::atomic::AtomicU64,
+    std::sync::atomic::{AtomicBool, AtomicU64},
 };

@@ -4,14 +4,15 @@
 //! that the log copies them once, under its lock, and does nothing else with them. The first line
 //! of an effect, which announces how many words follow, is written with one digit before the words
 //! and patched when the last one is there; an effect of ten words or more is moved by the missing
-//! digits then.
+//! digits then. The end of each line is written with what follows it, so that all that stands
+//! between two words is one store.
 //!
 //! Large strings take part by reference: the pieces of their ropes stand beside the bytes, each
 //! with its place. What frames a unit in the log (MULTI and EXEC, the first SELECT) is not part of
 //! it: only the log knows which database its last unit left selected.
 //!
-//! Cost of one effect of three short words: one reservation and eight short copies, no allocation
-//! once the unit is warm.
+//! Cost of one effect of three short words: one reservation, three copies and a dozen stores, no
+//! allocation once the unit is warm.
 
 use std::borrow::Cow;
 
@@ -22,8 +23,11 @@ use kvik_rope::Rope;
 const ROOM_BYTES: usize = 64 << 10;
 const ROOM_PIECES: usize = 64;
 
-/// Before an effect's words are counted.
-const UNCOUNTED: &[u8; 4] = b"*0\r\n";
+/// Before an effect's words are counted. The end of the line belongs to the first word.
+const UNCOUNTED: &[u8; 2] = b"*0";
+
+/// Bytes that stand before a word, at most: two ends of lines, a sign and the digits of its length.
+const FRAME_BYTES: usize = 25;
 
 /// The effects of one command, transaction or round of expiry, in order: all of them happen, or
 /// none.
@@ -96,14 +100,25 @@ impl Unit {
     /// Appends a word to the effect.
     #[inline]
     pub fn word(&mut self, word: &[u8]) {
-        self.open_words += 1;
-        bulk(word, &mut self.bytes);
+        self.words(&[word]);
+    }
+
+    /// Appends several words to the effect, which is cheaper than one after the other.
+    #[inline]
+    pub fn words(&mut self, words: &[&[u8]]) {
+        self.open_words += words.len() as u32;
+        let room = words.iter().map(|word| word.len() + FRAME_BYTES);
+        self.bytes.reserve(room.sum());
+        for word in words {
+            frame(word.len(), &mut self.bytes);
+            self.bytes.extend_from_slice(word);
+        }
     }
 
     /// Appends a large string as a word: by reference from [`BY_REFERENCE_BYTES`] on.
     pub fn rope(&mut self, rope: &Rope) {
         self.open_words += 1;
-        bulk_header(rope.len(), &mut self.bytes);
+        frame(rope.len(), &mut self.bytes);
         if rope.len() < BY_REFERENCE_BYTES {
             rope.copy_to(0..rope.len(), &mut self.bytes);
         } else {
@@ -114,7 +129,6 @@ impl Unit {
                 .extend(pieces.map(|piece| OutputPiece { at, piece }));
             self.piece_bytes += rope.len();
         }
-        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Ends the effect, which has at least one word.
@@ -122,6 +136,7 @@ impl Unit {
     pub fn end(&mut self) {
         debug_assert!(self.open_words > 0, "an effect has a name");
         self.effects += 1;
+        self.bytes.extend_from_slice(b"\r\n");
         if self.open_words < 10 {
             self.bytes[self.open_at + 1] = b'0' + self.open_words as u8;
         } else {
@@ -235,6 +250,13 @@ impl Unit {
         })
     }
 
+    /// The database and the encoding of the effect, if there is one alone and all of it is bytes.
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<(u32, &[u8])> {
+        let is_plain = self.effects == 1 && self.pieces.is_empty();
+        is_plain.then_some((self.first_database, &self.bytes))
+    }
+
     /// Appends the encoded effects, with the pieces in their places.
     pub(crate) fn copy_to(&self, out: &mut Vec<u8>) {
         out.reserve(self.len());
@@ -329,32 +351,33 @@ fn selected(mut words: Words<'_>) -> Option<u32> {
 /// Writes a SELECT as a log holds it.
 #[cold]
 pub(crate) fn select(database: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"*2\r\n$6\r\nSELECT\r\n");
-    bulk(itoa::Buffer::new().format(database).as_bytes(), out);
-}
-
-/// Writes a word.
-#[inline]
-pub(crate) fn bulk(word: &[u8], out: &mut Vec<u8>) {
-    out.reserve(word.len() + 24);
-    bulk_header(word.len(), out);
-    out.extend_from_slice(word);
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(database).as_bytes();
+    out.extend_from_slice(b"*2\r\n$6\r\nSELECT");
+    frame(digits.len(), out);
+    out.extend_from_slice(digits);
     out.extend_from_slice(b"\r\n");
 }
 
+/// Ends a line, and announces a word of so many bytes.
 #[inline]
-fn bulk_header(len: usize, out: &mut Vec<u8>) {
+fn frame(len: usize, out: &mut Vec<u8>) {
     // Most words are short, and a division costs more than the copy.
     if len < 10 {
-        out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
+        out.extend_from_slice(&[b'\r', b'\n', b'$', b'0' + len as u8, b'\r', b'\n']);
     } else if len < 100 {
-        let (tens, ones) = (len as u8 / 10, len as u8 % 10);
-        out.extend_from_slice(&[b'$', b'0' + tens, b'0' + ones, b'\r', b'\n']);
+        let (tens, ones) = (b'0' + len as u8 / 10, b'0' + len as u8 % 10);
+        out.extend_from_slice(&[b'\r', b'\n', b'$', tens, ones, b'\r', b'\n']);
     } else {
-        out.push(b'$');
-        out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        frame_long(len, out);
     }
+}
+
+#[inline(never)]
+fn frame_long(len: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n$");
+    out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -467,9 +490,13 @@ mod tests {
                         unit.begin(database);
                         for (at, (by_rope, len)) in shapes.into_iter().enumerate() {
                             let word = vec![b'a' + at as u8; len];
-                            match by_rope {
-                                true => unit.rope(&Rope::from(&word[..])),
-                                false => unit.word(&word),
+                            match (by_rope, at % 3) {
+                                (true, _) => unit.rope(&Rope::from(&word[..])),
+                                (false, 0) => unit.words(&[&word, b"", &word]),
+                                (false, _) => unit.word(&word),
+                            }
+                            if !by_rope && at % 3 == 0 {
+                                words.extend([word.clone(), Vec::new()]);
                             }
                             words.push(word);
                         }

@@ -1,7 +1,8 @@
 //! The one who writes: everything that the log does to the disk while commands run.
 //!
 //! It takes what has been appended, writes it, and fsyncs by the policy. What is appended during an
-//! fsync is written and synced together afterwards, which is all there is to group commit.
+//! fsync is written and synced together afterwards, with what those append whom it has served
+//! ([`crate::gathering`]).
 //!
 //! Chunks stay in memory until whole units of them are in the file. So a write that fails, or stops
 //! in the middle of a unit because the disk is full, is cut back to the last whole unit and tried
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::disk::DiskWriter;
+use crate::gathering::Gathering;
 use crate::queue::{Chunk, Context};
 use crate::shared::{Mode, Shared};
 use crate::status::FailureKind;
@@ -60,6 +62,7 @@ pub(crate) struct Writer {
     last_sync_ms: u64,
     unsynced_since_ms: Option<u64>,
     retry_at_ms: Option<u64>,
+    gathering: Gathering,
 }
 
 impl Writer {
@@ -80,18 +83,26 @@ impl Writer {
             last_sync_ms: now_ms,
             unsynced_since_ms: None,
             retry_at_ms: None,
+            gathering: Gathering::default(),
         }
+    }
+
+    /// Decides how long to wait for more.
+    pub(crate) fn gathering(&mut self) -> &mut Gathering {
+        &mut self.gathering
     }
 
     /// Does what there is to do.
     pub(crate) fn turn(&mut self) -> Turn {
         let now_ms = self.shared.clock.monotonic_ms();
         // Chunks are taken even while the disk fails: those that are lost give their memory back.
-        let closing = self.shared.is_closing();
-        self.shared
-            .queue
-            .lock()
-            .exchange(&mut self.batch, &mut self.done);
+        let (units, closing) = {
+            let mut queue = self.shared.queue.lock();
+            queue.exchange(&mut self.batch, &mut self.done);
+            // With the lock: a nudge to close that is taken here is not overlooked.
+            (queue.units(), self.shared.is_closing())
+        };
+        self.gathering.take(units);
         self.done.clear();
         if let Some(at) = self.retry_at_ms.filter(|&at| at > now_ms && !closing) {
             return Turn::Retry(at - now_ms);
@@ -317,13 +328,17 @@ impl Writer {
         let since = self.unsynced_since_ms.take().unwrap_or(now_ms);
         self.shared.begin_sync(since);
         let file = self.file.as_mut().expect("something was written to it");
+        let started_us = self.shared.clock.monotonic_us();
         let synced = file.sync();
+        let sync_us = self.shared.clock.monotonic_us() - started_us;
         if let Err(error) = synced {
             let failed = self.lose(format!("syncing the append-only file: {error}"));
             self.shared.end_sync();
             return Err(failed);
         }
         self.synced = self.whole;
+        let units = self.shared.queue.lock().units();
+        self.gathering.note_sync(sync_us, units);
         self.publish();
         self.shared.end_sync();
         Ok(())

@@ -7,6 +7,8 @@ pub enum Corrupt {
     Truncated,
     /// No value starts with this type, or it is a module's.
     UnknownType(u8),
+    /// A type that builds of Redis write in different forms, so that reading it would be a guess.
+    UnsettledType(u8),
     /// A length is a special encoding where a number is expected, or the reverse.
     InvalidLength,
     /// A compressed string does not expand to the length it states.
@@ -25,6 +27,8 @@ pub enum Corrupt {
     UnknownShape,
     /// A stream whose parts are out of order or contradict each other.
     InvalidStream,
+    /// A bitmap whose containers contradict each other or lie behind its end.
+    InvalidBitmap,
 }
 
 impl std::fmt::Display for Corrupt {
@@ -32,6 +36,12 @@ impl std::fmt::Display for Corrupt {
         f.write_str(match self {
             Self::Truncated => "the value is cut off",
             Self::UnknownType(code) => return write!(f, "unknown type of value {code}"),
+            Self::UnsettledType(code) => {
+                return write!(
+                    f,
+                    "type of value {code}, which versions of Redis write differently"
+                );
+            }
             Self::InvalidLength => "invalid length",
             Self::InvalidCompression => "invalid compressed string",
             Self::Empty => "collection without elements",
@@ -41,6 +51,7 @@ impl std::fmt::Display for Corrupt {
             Self::InvalidTime => "invalid time",
             Self::UnknownShape => "unknown names of a hash's fields",
             Self::InvalidStream => "contradictory stream",
+            Self::InvalidBitmap => "contradictory bitmap",
         })
     }
 }

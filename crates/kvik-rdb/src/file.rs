@@ -29,7 +29,7 @@ pub use fault::{FileError, FileFault};
 pub use long::{LongValue, Piece};
 pub use record::{KeyHeader, KeyRecord, KeyUsage, Record};
 pub use splitter::{Records, Splitter};
-pub use writer::{FILE_FORMAT, FileInfo, FileTail, FileWriter};
+pub use writer::{FILE_FORMAT, FileInfo, FileTail, FileWriter, blessed_key};
 
 #[cfg(test)]
 mod tests;

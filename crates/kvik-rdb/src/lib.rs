@@ -2,7 +2,7 @@
 //!
 //! The format is that of DUMP and RESTORE and of snapshot files. [`Payload`] is the envelope of
 //! DUMP, [`ObjectType`] the byte that says what follows, [`Value`] what it means. Every type of the
-//! versions 1 to 14 and of Valkey's 80 is read, and of 15 what files hold; [`Encoder`] writes the
+//! versions 1 to 15 and of Valkey's 80 is read, and the bitmaps of 16; [`Encoder`] writes the
 //! oldest type that holds the data, so that Redis 7.0 takes whatever it could have written.
 //!
 //! Whole files are divided into their keys by a [`Splitter`], which builds no value, and written by
@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod bitmap;
 mod corrupt;
 mod crc64;
 mod encode;
@@ -38,24 +39,25 @@ mod ziplist;
 mod zipmap;
 
 pub use array::{ArrayElement, ArrayParts};
+pub use bitmap::Bitmap;
 pub use corrupt::Corrupt;
 pub use crc64::Crc64;
 pub use encode::{Compression, Encoder, ListNode};
 pub use file::{
     FILE_FORMAT, FileError, FileFault, FileInfo, FileTail, FileWriter, KeyHeader, KeyRecord,
-    KeyUsage, LongValue, Piece, Record, Records, Splitter,
+    KeyUsage, LongValue, Piece, Record, Records, Splitter, blessed_key,
 };
 pub use libraries::{LibrariesFault, open_libraries, seal_libraries};
 pub use lzf::{compress, decompress};
 pub use object::ObjectType;
-pub use payload::{Payload, VERSION, WrongEnvelope, seal};
+pub use payload::{Payload, VERSION, WrongEnvelope, reseal, seal};
 pub use reader::Reader;
 pub use shape::{FieldNames, ShapedFields, Shapes};
 pub use stream::{EntriesRead, Pending, StreamId, StreamPart, StreamParts, StreamSummary};
 pub use text::{IntText, Text};
 pub use value::{
-    Field, Fields, Hash, ListPart, ListParts, Member, Members, Scored, ScoredMember, Set,
-    SortedSet, Value,
+    Field, Fields, Hash, HashNames, ListPart, ListParts, Member, Members, Scored, ScoredMember,
+    Set, SortedSet, Value,
 };
 pub use ziplist::Ziplist;
 pub use zipmap::Zipmap;

@@ -6,7 +6,8 @@
 //! 30 | key | listpack: number, value ...          a small hash of this shape
 //! 32 | key | number | value ...                   a large one
 //! ```
-//! Nothing of this is written here. DUMP has forms of its own, which are not read.
+//! Nothing of this is written here. DUMP has the names in the value: 31 is read as any hash, and 29
+//! in both forms that builds of Redis write.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

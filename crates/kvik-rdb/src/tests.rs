@@ -83,6 +83,11 @@ fn describe(payload: &[u8]) -> Result<String, Corrupt> {
         },
         Value::Hash(hash) => describe_hash(hash),
         Value::Stream(parts) => parts.map(|part| Ok(describe_stream_part(part?))).collect(),
+        Value::Bitmap(bitmap) => {
+            let mut parts = vec![format!("len={}", bitmap.len())];
+            bitmap.for_each_part(|at, part| parts.push(format!("{at}+{}", part.len())))?;
+            Ok(parts)
+        }
         Value::Array(parts) => {
             let cursor = format!("cursor {:?}", parts.cursor());
             let elements = parts.map(|it| it.map(|it| format!("{}:{}", it.index, plain(it.value))));
@@ -127,6 +132,12 @@ fn describe_hash(hash: Hash<'_, '_>) -> Result<Vec<String>, Corrupt> {
         Hash::Listpack(bytes)
         | Hash::ListpackWithExpiry(bytes)
         | Hash::ShapedListpack(bytes, _) => Ok(vec![hex(&bytes)]),
+        Hash::NamedListpack(HashNames::Each(names), values) => {
+            Ok(names.into_iter().map(plain).chain([hex(&values)]).collect())
+        }
+        Hash::NamedListpack(HashNames::Listpack(names), values) => {
+            Ok(vec![hex(&names), hex(&values)])
+        }
     }
 }
 
@@ -381,6 +392,33 @@ fn older_types_are_read() {
         let found = describe(&raw(code, &unhex(body), 9));
         assert_eq!(found.as_deref(), Ok(expected), "type {code}");
     }
+}
+
+#[test]
+fn a_hash_may_have_its_names_before_its_values() {
+    let (names, values) = ("0e0e000000020081610282626303ff", "0b0b000000020005010601ff");
+    let listpacks = describe(&raw(29, &unhex(&format!("{names}{values}")), 15));
+    let expected = "<0e000000020081610282626303ff> <0b000000020005010601ff>";
+    assert_eq!(listpacks.as_deref(), Ok(expected));
+    let each = describe(&raw(29, &unhex(&format!("020161026263{values}")), 15));
+    let expected = "a bc <0b000000020005010601ff>";
+    assert_eq!(each.as_deref(), Ok(expected));
+    assert_eq!(describe(&raw(29, &unhex("00"), 15)), Err(Corrupt::Empty));
+    let cut = describe(&raw(29, &unhex("020161"), 15));
+    assert_eq!(cut, Err(Corrupt::Truncated));
+}
+
+#[test]
+fn the_checksum_may_lack_where_redis_leaves_it_out() {
+    let unsummed = |version: u16| {
+        let mut payload = raw(0, b"\x01v", version);
+        let end = payload.len() - 8;
+        payload[end..].fill(0);
+        Payload::open(&payload).map(drop)
+    };
+    assert_eq!(unsummed(15), Ok(()));
+    assert_eq!(unsummed(14), Err(WrongEnvelope));
+    assert_eq!(unsummed(80), Err(WrongEnvelope));
 }
 
 #[test]
@@ -654,8 +692,8 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_an_error_or_a_value(object in 0u8..26, body: Vec<u8>) {
-        let _ = describe(&raw(object, &body, 12));
+    fn any_bytes_are_an_error_or_a_value(object in 0u8..36, body: Vec<u8>) {
+        let _ = describe(&raw(object, &body, 16));
     }
 }
 

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use crate::{
-    ArrayParts, Corrupt, ObjectType, Reader, ShapedFields, Shapes, StreamParts, Text, Ziplist,
-    Zipmap,
+    ArrayParts, Bitmap, Corrupt, ObjectType, Reader, ShapedFields, Shapes, StreamParts, Text,
+    Ziplist, Zipmap,
 };
 
 /// How a list node is kept, in [`ObjectType::ListQuicklist2`].
@@ -39,6 +39,8 @@ pub enum Value<'r, 'a> {
     Stream(StreamParts<'r, 'a>),
     /// An array.
     Array(ArrayParts<'r, 'a>),
+    /// A string of bits, most of which are probably clear.
+    Bitmap(Bitmap<'a>),
 }
 
 /// The members of a set.
@@ -81,6 +83,17 @@ pub enum Hash<'r, 'a> {
     Shaped(ShapedFields<'r, 'a>),
     /// A listpack of the number of their names and of values, not validated.
     ShapedListpack(Cow<'a, [u8]>, &'r Shapes),
+    /// The names, and a listpack of as many values, not validated.
+    NamedListpack(HashNames<'a>, Cow<'a, [u8]>),
+}
+
+/// The names of a hash's fields, which stand before its values.
+#[derive(Debug)]
+pub enum HashNames<'a> {
+    /// One by one.
+    Each(Vec<Text<'a>>),
+    /// A listpack, not validated.
+    Listpack(Cow<'a, [u8]>),
 }
 
 /// Some elements of a list.
@@ -194,6 +207,7 @@ impl<'r, 'a> Value<'r, 'a> {
             | ObjectType::Stream4
             | ObjectType::Stream5 => Self::Stream(StreamParts::read(reader, object)?),
             ObjectType::Array => Self::Array(ArrayParts::read(reader)?),
+            ObjectType::Bitmap => Self::Bitmap(Bitmap::read(reader)?),
             // Their names stand in a file.
             ObjectType::HashShaped | ObjectType::HashShapedListpack => {
                 return Err(Corrupt::UnknownShape);
@@ -331,6 +345,41 @@ impl<'r, 'a> Hash<'r, 'a> {
             expiries,
         }))
     }
+}
+
+impl<'a> Hash<'_, 'a> {
+    /// Reads a small hash of Redis 8.10 with its names in it, as DUMP has it.
+    ///
+    /// Builds of Redis wrote the names one by one behind their count, or as a listpack. Which it
+    /// is shows in the bytes: a listpack begins with its length, and ends with a mark.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub(crate) fn read_named(reader: &mut Reader<'a>) -> Result<Self, Corrupt> {
+        let mut ahead = *reader;
+        let packed = ahead.blob().and_then(|names| Ok((names, ahead.blob()?)));
+        if let Ok((names, values)) = packed
+            && is_packed(&names)
+            && is_packed(&values)
+        {
+            *reader = ahead;
+            return Ok(Self::NamedListpack(HashNames::Listpack(names), values));
+        }
+        let names: Result<_, _> = (0..some(reader.count(1)?)?)
+            .map(|_| reader.text())
+            .collect();
+        Ok(Self::NamedListpack(HashNames::Each(names?), reader.blob()?))
+    }
+}
+
+/// Whether bytes look like a listpack from outside.
+fn is_packed(bytes: &[u8]) -> bool {
+    const HEADER: usize = 6;
+    const END: u8 = 0xff;
+    let len = bytes
+        .first_chunk()
+        .map(|len| u32::from_le_bytes(*len) as usize);
+    bytes.len() > HEADER && len == Some(bytes.len()) && bytes.last() == Some(&END)
 }
 
 impl<'r, 'a> ListParts<'r, 'a> {

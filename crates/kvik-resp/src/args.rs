@@ -157,6 +157,7 @@ impl<'a> Args<'a> {
     }
 
     /// The argument at `index`.
+    #[inline]
     pub fn get(self, index: usize) -> Option<&'a [u8]> {
         self.spans.get(index).map(|span| self.at(*span))
     }
@@ -283,6 +284,14 @@ impl ArgsBuf {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();
+    }
+
+    /// Removes all but the first `len` arguments.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(first_gone) = self.spans.get(len) {
+            self.bytes.truncate(first_gone.start as usize);
+            self.spans.truncate(len);
+        }
     }
 
     /// The arguments, borrowed.

@@ -28,6 +28,8 @@ pub struct Output {
     pieces: Vec<OutputPiece>,
     /// Length of all pieces.
     piece_bytes: usize,
+    /// Headers that are still to be inserted before what has been written.
+    pub(crate) open: usize,
 }
 
 /// A piece and where it belongs.
@@ -53,6 +55,7 @@ impl Output {
             bytes: Vec::new(),
             pieces: Vec::new(),
             piece_bytes: 0,
+            open: 0,
         }
     }
 
@@ -88,6 +91,12 @@ impl Output {
             self.pieces.pop();
         }
         self.bytes.truncate(len - self.piece_bytes);
+    }
+
+    /// Takes what has been written, unless a header is still to be inserted into it. What was a
+    /// length before is none any more.
+    pub fn take_written(&mut self) -> Option<Self> {
+        (self.open == 0).then(|| std::mem::take(self))
     }
 
     /// Forgets everything and keeps the room.

@@ -83,11 +83,13 @@ impl<'a> Reply<'a> {
     }
 
     /// Bytes that are already encoded.
+    #[inline]
     pub fn raw(&mut self, encoded: &[u8]) {
         self.out.extend_from_slice(encoded);
     }
 
     /// `+OK`.
+    #[inline]
     pub fn ok(&mut self) {
         self.raw(b"+OK\r\n");
     }
@@ -132,6 +134,7 @@ impl<'a> Reply<'a> {
     }
 
     /// A string of any bytes.
+    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.header(b'$', bytes.len());
         self.raw(bytes);
@@ -236,6 +239,7 @@ impl<'a> Reply<'a> {
 
     /// Starts an array whose length is not known yet; [`Self::finish_array`] ends it.
     pub fn deferred_array(&mut self) -> Deferred {
+        self.out.open += 1;
         Deferred {
             place: self.out.place(),
         }
@@ -249,6 +253,12 @@ impl<'a> Reply<'a> {
     /// Takes memory for so many bytes more, if there is none.
     pub fn make_room(&mut self, bytes: usize) {
         self.out.bytes.reserve(bytes);
+    }
+
+    /// Takes what has been written so far, to be sent before the rest is written, unless a deferred
+    /// header is still to come. Nothing of it can be taken back then.
+    pub fn take_written(&mut self) -> Option<Output> {
+        self.out.take_written()
     }
 
     /// Starts a map whose length is not known yet; [`Self::finish_map`] ends it.
@@ -276,6 +286,7 @@ impl<'a> Reply<'a> {
     }
 
     fn finish(&mut self, deferred: Deferred, kind: u8, len: usize) {
+        self.out.open = self.out.open.saturating_sub(1);
         // The header is written at the end, where it always is, and then moved before its elements.
         let end = self.out.bytes.len();
         self.header(kind, len);
@@ -336,6 +347,7 @@ impl<'a> Reply<'a> {
         self.crlf();
     }
 
+    #[inline]
     fn crlf(&mut self) {
         self.raw(b"\r\n");
     }

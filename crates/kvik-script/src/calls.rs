@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use mlua::{Function, Lua, Result, Table, ffi};
 
 use crate::incoming;
-use crate::link::{Link, Shared};
+use crate::link::{Link, ReplyPlace, Shared};
 use crate::numbers;
 use crate::stack::{Kind, Stack};
 
@@ -45,10 +45,9 @@ unsafe extern "C-unwind" fn pcall(state: *mut ffi::lua_State) -> c_int {
 enum Answer {
     /// The words are none of a command.
     Misuse(&'static str),
-    /// The command was refused; the line of the error is in [`Shared::reply`].
-    Refusal,
-    /// The reply is there.
-    Reply,
+    /// The command was refused, with the line of this error.
+    Refusal(ReplyPlace),
+    Reply(ReplyPlace),
     /// The command has panicked, and the script ends.
     Panic,
 }
@@ -61,6 +60,9 @@ fn run(stack: Stack) -> bool {
     let answer = link.catching(|shared| perform(stack, shared));
     let answer = answer.unwrap_or(Answer::Panic);
     stack.truncate(0);
+    // SAFETY: the thread that runs the script alone calls commands, and turns the reply into a
+    // value first. No Lua runs meanwhile, as there are no finalizers.
+    let bytes = |place: ReplyPlace| unsafe { place.bytes() };
     match answer {
         Answer::Misuse(text) => {
             stack.table(0, 1);
@@ -68,11 +70,11 @@ fn run(stack: Stack) -> bool {
             stack.set_field(-2, c"err");
             true
         }
-        Answer::Refusal => {
-            incoming::push_error(stack, link.reply());
+        Answer::Refusal(line) => {
+            incoming::push_error(stack, bytes(line));
             true
         }
-        Answer::Reply => incoming::push(stack, link.reply()),
+        Answer::Reply(reply) => incoming::push(stack, bytes(reply)),
         Answer::Panic => {
             stack.text(b"ERR the command has failed");
             stack.raise()
@@ -86,10 +88,10 @@ fn perform(stack: Stack, shared: &mut Shared) -> Answer {
         return Answer::Misuse(text);
     }
     match shared.call() {
-        Ok(()) => Answer::Reply,
+        Ok(()) => Answer::Reply(shared.reply_place()),
         Err(error) => {
             shared.reply = error.line();
-            Answer::Refusal
+            Answer::Refusal(shared.reply_place())
         }
     }
 }

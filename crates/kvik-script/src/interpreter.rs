@@ -5,13 +5,15 @@ use std::ffi::c_int;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Weak};
 
-use kvik_command::script::{self, Caller, Interpreter, Invocation, Library, ProgramCode, Sha};
+use kvik_command::script::{
+    self, Caller, Interpreter, Invocation, Library, Naming, Program, ProgramCode, Sha,
+};
 use kvik_resp::Reply;
 use mlua::{HookTriggers, Lua, LuaOptions, RegistryKey, Result, StdLib, Table, Value, VmState};
 
+use crate::execution::{Execution, Ready, Runner};
+use crate::given::{Given, Givens, VARIABLES};
 use crate::link::{Link, Loading};
-use crate::outgoing::ReplyWriter;
-use crate::stack::Stack;
 use crate::{MEMORY_LIMIT, STEPS, api, failure};
 
 const SANDBOX: &str = include_str!("sandbox.lua");
@@ -24,14 +26,12 @@ pub struct LuaInterpreter {
     lua: Lua,
     link: Link,
     register: mlua::Function,
-    /// The handler that explains errors.
-    explain: RegistryKey,
-    /// The globals of scripts, which hold KEYS and ARGV.
-    globals: RegistryKey,
+    runner: Runner,
+    givens: Givens,
     library_env: Table,
-    scripts: HashMap<Sha, (Weak<[u8]>, RegistryKey)>,
-    /// The script that ran last, and its function.
-    latest: Option<(Sha, c_int)>,
+    scripts: HashMap<Sha, Compiled>,
+    /// The script that ran last.
+    latest: Option<(Sha, Ready)>,
     prune_at: usize,
     /// The libraries that are loaded in this state.
     libraries: Vec<LoadedLibrary>,
@@ -43,13 +43,11 @@ struct LoadedLibrary {
     functions: HashMap<String, RegistryKey>,
 }
 
-/// A script that is ready to run. It owns nothing.
-#[derive(Clone, Copy)]
-struct Ready {
-    /// The number of its function among the values that mlua keeps.
-    function: c_int,
-    /// Keys and arguments are its arguments, and no globals.
-    takes_arguments: bool,
+/// A script in this state.
+struct Compiled {
+    source: Weak<[u8]>,
+    function: RegistryKey,
+    given: Given,
 }
 
 /// The end of a script.
@@ -80,10 +78,11 @@ impl LuaInterpreter {
             .set_name("=sandbox")
             .set_environment(env.clone());
         // The sandbox sees the natives as arguments only, so that no script can reach them by name.
-        let (explain, register, globals, library_env): (mlua::Function, _, Table, _) =
-            sandbox.call((api::functions(&lua, &link)?, &env, natives))?;
-        let explain = lua.create_registry_value(explain)?;
-        let globals = lua.create_registry_value(globals)?;
+        type LaidOut = (mlua::Function, mlua::Function, Table, Table, Table, Table);
+        let laid_out: LaidOut = sandbox.call((api::functions(&lua, &link)?, &env, natives))?;
+        let (explain, register, globals, library_env, redis, redis_face) = laid_out;
+        let givens = Givens::new(&lua, globals, redis, redis_face)?;
+        let runner = Runner::new(&lua, explain)?;
         // The environment of all chunks from now on.
         lua.set_globals(env)?;
         let hooked = link.clone();
@@ -102,8 +101,8 @@ impl LuaInterpreter {
             lua,
             link,
             register,
-            explain,
-            globals,
+            runner,
+            givens,
             library_env,
             scripts: HashMap::new(),
             latest: None,
@@ -132,38 +131,63 @@ impl LuaInterpreter {
         self.lua.create_registry_value(function).map_err(failed)
     }
 
-    /// The number of a script's function, which is compiled if it has not been.
+    /// A script, which is compiled if it has not been.
     fn script(
         &mut self,
+        program: &Program,
         sha: &Sha,
         source: &Arc<[u8]>,
         body: usize,
-    ) -> std::result::Result<c_int, Vec<u8>> {
+    ) -> std::result::Result<Ready, Vec<u8>> {
         match &self.latest {
-            Some((latest, function)) if latest == sha => return Ok(*function),
+            Some((latest, ready)) if latest == sha => return Ok(*ready),
             _ => {}
         }
-        let function = match self.scripts.get(sha) {
-            Some((_, function)) => function.id(),
+        let ready = |it: &Compiled| Ready {
+            function: it.function.id(),
+            given: it.given,
+        };
+        let ready = match self.scripts.get(sha) {
+            Some(compiled) => ready(compiled),
             None => {
-                let function = self.keep(self.compile(&source[body..], "@user_script")?)?;
+                let (function, given) = self.compile_script(&source[body..], program.naming())?;
                 self.prune();
-                let id = function.id();
-                self.scripts
-                    .insert(*sha, (Arc::downgrade(source), function));
-                id
+                let source = Arc::downgrade(source);
+                let compiled = Compiled {
+                    source,
+                    function,
+                    given,
+                };
+                let ready = ready(&compiled);
+                self.scripts.insert(*sha, compiled);
+                ready
             }
         };
-        self.latest = Some((*sha, function));
-        Ok(function)
+        self.latest = Some((*sha, ready));
+        Ok(ready)
+    }
+
+    /// Compiles a script, with variables for what it is given if that makes no difference to it.
+    fn compile_script(
+        &self,
+        body: &[u8],
+        naming: Naming,
+    ) -> std::result::Result<(RegistryKey, Given), Vec<u8>> {
+        // It may have as many variables as Lua allows already.
+        if naming.are_variables
+            && let Ok(function) = self.compile(&[VARIABLES, body].concat(), "@user_script")
+        {
+            return Ok((self.keep(function)?, Given::Variables(naming)));
+        }
+        let function = self.compile(body, "@user_script")?;
+        Ok((self.keep(function)?, Given::Globals))
     }
 
     /// Drops compiled scripts that the store knows no more: in bulk, at twice as many as were
     /// known, as a look at all of them for each new one would add up.
     fn prune(&mut self) {
         if self.scripts.len() >= self.prune_at {
-            self.scripts
-                .retain(|_, (source, _)| source.strong_count() > 0);
+            self.scripts.retain(|_, it| it.source.strong_count() > 0);
             self.prune_at = 2 * self.scripts.len() + PRUNE_AT;
             self.latest = None;
             self.lua.expire_registry_values();
@@ -237,67 +261,34 @@ impl LuaInterpreter {
 
     fn prepare(&mut self, invocation: &Invocation<'_>) -> std::result::Result<Ready, Vec<u8>> {
         Ok(match &invocation.program.origin {
-            ProgramCode::Script { sha, source, body } => Ready {
-                function: self.script(sha, source, *body)?,
-                takes_arguments: false,
-            },
+            ProgramCode::Script { sha, source, body } => {
+                self.script(invocation.program, sha, source, *body)?
+            }
             ProgramCode::Function { library, name } => Ready {
                 function: self.function(library, name)?,
-                takes_arguments: true,
+                given: Given::Arguments,
             },
         })
     }
 
-    /// Runs a script in one protected call, from its arguments to its reply.
+    /// Runs a script, from its arguments to its reply.
     fn execute(
         &self,
         ready: Ready,
         invocation: &Invocation<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Ended> {
-        let (handler, globals) = (self.explain.id(), self.globals.id());
-        let (mut errors, mut succeeded) = (Vec::new(), false);
-        let (link, errors_in_reply, has_succeeded) = (&self.link, &mut errors, &mut succeeded);
-        // SAFETY: the closure runs in a protected call. It borrows all that it uses, and so do the
-        // functions that it calls while they use Lua, so that nothing is left to be dropped where
-        // an error of Lua jumps over them.
-        let problem: Value = unsafe {
-            self.lua.exec_raw((), |state| {
-                let stack = Stack::new(state);
-                stack.kept(handler);
-                stack.kept(ready.function);
-                let arguments = if ready.takes_arguments {
-                    stack.words(invocation.keys);
-                    stack.words(invocation.args);
-                    2
-                } else {
-                    stack.kept(globals);
-                    stack.words(invocation.keys);
-                    stack.set_field(-2, c"KEYS");
-                    stack.words(invocation.args);
-                    stack.set_field(-2, c"ARGV");
-                    stack.pop(1);
-                    0
-                };
-                *has_succeeded = stack.call(arguments, 1);
-                if *has_succeeded {
-                    let mut writer = ReplyWriter {
-                        stack,
-                        protocol: link.protocol(),
-                        reply,
-                        errors: errors_in_reply,
-                    };
-                    writer.write();
-                    stack.truncate(0);
-                } else {
-                    stack.keep_top();
-                }
-            })?
+        let mut errors = Vec::new();
+        let execution = Execution {
+            ready,
+            givens: &self.givens,
+            invocation,
+            link: self.link.cell(),
+            reply,
+            errors: &mut errors,
         };
-        Ok(Ended {
-            problem: (!succeeded).then_some(problem),
-            errors,
-        })
+        let problem = self.runner.run(&self.lua, execution)?;
+        Ok(Ended { problem, errors })
     }
 }
 
@@ -327,8 +318,8 @@ impl Interpreter for LuaInterpreter {
     ) -> std::result::Result<(), Vec<u8>> {
         let ready = self.prepare(invocation)?;
         let run = || self.execute(ready, invocation, reply);
-        let ended = self.link.with_caller(caller, run);
-        if let Some(panic) = self.link.take_panic() {
+        let (ended, panic) = self.link.with_caller(caller, run);
+        if let Some(panic) = panic {
             resume_unwind(panic);
         }
         let ended = ended.map_err(failed)?;

@@ -12,7 +12,9 @@
 mod api;
 mod bits;
 mod calls;
+mod execution;
 mod failure;
+mod given;
 mod incoming;
 mod interpreter;
 mod json;

@@ -38,16 +38,27 @@ impl LinkCell {
         }
     }
 
-    /// The reply to the latest command, until the next one is called.
-    pub(crate) fn reply<'a>(&self) -> &'a [u8] {
-        let (bytes, len) = {
-            let shared = self.0.lock();
-            (shared.reply.as_ptr(), shared.reply.len())
-        };
-        // SAFETY: only the next call of a command changes the reply, and the thread that runs the
-        // script, which alone calls commands, has turned it into a value by then: no Lua runs
-        // meanwhile, as there are no finalizers.
-        unsafe { std::slice::from_raw_parts(bytes, len) }
+    /// The protocol in which the script wants replies.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.0.lock().protocol
+    }
+}
+
+/// The place of the reply to the latest command. It owns nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct ReplyPlace {
+    bytes: *const u8,
+    len: usize,
+}
+
+impl ReplyPlace {
+    /// The reply.
+    ///
+    /// # Safety
+    /// No command has been called since [`Shared::reply_place`] returned it.
+    pub(crate) unsafe fn bytes<'a>(self) -> &'a [u8] {
+        // SAFETY: only a call of a command changes the reply, by the contract there has been none.
+        unsafe { std::slice::from_raw_parts(self.bytes, self.len) }
     }
 }
 
@@ -134,18 +145,18 @@ impl Link {
         unsafe { &*address.cast() }
     }
 
-    /// The protocol in which the script wants replies.
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.0.0.lock().protocol
+    /// The cell that it leads to.
+    pub(crate) fn cell(&self) -> &LinkCell {
+        &self.0
     }
 
-    /// The panic that has ended a command of the script, to go on with.
-    pub(crate) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
-        self.with(|shared| shared.panic.take())
-    }
-
-    /// Lets the functions of the state reach a script's caller while `run` runs it.
-    pub(crate) fn with_caller<R>(&self, caller: &mut dyn Caller, run: impl FnOnce() -> R) -> R {
+    /// Lets the functions of the state reach a script's caller while `run` runs it. Returns also
+    /// the panic that has ended a command of the script, to go on with.
+    pub(crate) fn with_caller<R>(
+        &self,
+        caller: &mut dyn Caller,
+        run: impl FnOnce() -> R,
+    ) -> (R, Option<Box<dyn Any + Send>>) {
         /// Takes the caller back, also where a panic unwinds.
         struct TakeBack<'a>(&'a Link);
 
@@ -168,8 +179,14 @@ impl Link {
             shared.json = JsonSettings::default();
             shared.steps = 0;
         });
-        let _take_back = TakeBack(self);
-        run()
+        let take_back = TakeBack(self);
+        let result = run();
+        std::mem::forget(take_back);
+        let panic = self.with(|shared| {
+            shared.caller = None;
+            shared.panic.take()
+        });
+        (result, panic)
     }
 }
 
@@ -180,6 +197,14 @@ impl Shared {
         // SAFETY: it is set only while `Link::with_caller` borrows the caller for the one script
         // that runs, and what is shared is behind a lock, so that nobody else has it.
         Some(unsafe { current.0.as_mut() })
+    }
+
+    /// The place of the reply to the latest command.
+    pub(crate) fn reply_place(&self) -> ReplyPlace {
+        ReplyPlace {
+            bytes: self.reply.as_ptr(),
+            len: self.reply.len(),
+        }
     }
 
     /// Counts steps, and looks from time to time whether the script goes on.

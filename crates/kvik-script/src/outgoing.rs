@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use kvik_resp::{Protocol, Reply};
 
+use crate::link::LinkCell;
 use crate::stack::{Kind, Stack};
 
 /// How deep a reply may be nested: each level takes some of Lua's stack in Redis, which ends there.
@@ -23,8 +24,8 @@ const MARKS: [&CStr; 7] = [
 /// Writes values as replies. An error of Lua jumps over it, so it owns nothing.
 pub(crate) struct ReplyWriter<'w, 'r> {
     pub(crate) stack: Stack,
-    /// The protocol that the script has chosen for itself.
-    pub(crate) protocol: Protocol,
+    /// It knows the protocol that the script has chosen for itself.
+    pub(crate) link: &'w LinkCell,
     pub(crate) reply: &'w mut Reply<'r>,
     /// Errors among the values that no command has counted.
     pub(crate) errors: &'w mut Vec<Box<[u8]>>,
@@ -41,7 +42,7 @@ impl ReplyWriter<'_, '_> {
         match stack.kind(-1) {
             Kind::Text => self.reply.bulk(stack.bytes(-1)),
             Kind::Number => self.reply.integer(stack.as_number(-1) as i64),
-            Kind::Boolean => match (stack.as_truth(-1), self.protocol) {
+            Kind::Boolean => match (stack.as_truth(-1), self.link.protocol()) {
                 (truth, Protocol::Resp3) => self.reply.boolean(truth),
                 (true, _) => self.reply.integer(1),
                 (false, _) => self.reply.null(),

@@ -348,4 +348,4 @@ end
 
 protect(eval_names, env)
 
-return explain, register, eval_names, library_env
+return explain, register, eval_names, library_env, eval_server, eval_face

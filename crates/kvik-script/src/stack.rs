@@ -37,8 +37,9 @@ impl Stack {
     ///
     /// # Safety
     /// While it is used, the state runs a protected call or a function that Lua has called, on this
-    /// thread. No frame from there up to the last use of the stack owns anything that has to be
-    /// dropped, since an error of Lua jumps over all of them.
+    /// thread, unless it is asked for nothing that allocates. No frame from there up to the last
+    /// use of the stack owns anything that has to be dropped, since an error of Lua jumps over all
+    /// of them.
     pub(crate) unsafe fn new(state: *mut ffi::lua_State) -> Self {
         Self(state)
     }
@@ -56,13 +57,6 @@ impl Stack {
     pub(crate) fn truncate(self, len: c_int) {
         // SAFETY: as above.
         unsafe { ffi::lua_settop(self.0, len) }
-    }
-
-    /// Cuts it to the value on top.
-    pub(crate) fn keep_top(self) {
-        // SAFETY: as above; there is a value on top.
-        unsafe { ffi::lua_replace(self.0, 1) }
-        self.truncate(1);
     }
 
     /// Takes so many values off it.
@@ -169,6 +163,18 @@ impl Stack {
         }
     }
 
+    /// Puts words in the place of those of a list that is kept, of which there were so many.
+    pub(crate) fn refill(self, words: Args<'_>, before: usize) {
+        for at in 0..words.len() {
+            self.text(&words[at]);
+            self.set_element(-2, at + 1);
+        }
+        for at in words.len()..before {
+            self.nil();
+            self.set_element(-2, at + 1);
+        }
+    }
+
     /// A value that mlua keeps for whoever has this number of it.
     #[inline]
     pub(crate) fn kept(self, id: c_int) {
@@ -242,11 +248,10 @@ impl Stack {
         unsafe { ffi::lua_error(self.0) }
     }
 
-    /// Calls the function below so many arguments, which are taken; its one result, or its error as
-    /// the handler at `handler` has left it, is on top then. Says whether it has ended well.
-    pub(crate) fn call(self, arguments: c_int, handler: c_int) -> bool {
+    /// Calls the function below so many arguments, which are taken; its one result is on top then.
+    pub(crate) fn call(self, arguments: c_int) {
         // SAFETY: as above.
-        unsafe { ffi::lua_pcall(self.0, arguments, 1, handler) == ffi::LUA_OK }
+        unsafe { ffi::lua_call(self.0, arguments, 1) }
     }
 
     /// Pushes a function of C that keeps a pointer, which [`Self::pointer`] returns in it.

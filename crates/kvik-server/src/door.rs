@@ -2,8 +2,9 @@
 //!
 //! A door is written as a URL: `resp://127.0.0.1:6379`, `neks://:9999/3`, `auto://*:7000`,
 //! `nkv+unix:///tmp/nkv/nkv.sock?db=1`. The path of a TCP address, or `db`, is the number of the
-//! database that its clients work on. `bind`, `port` and `unixsocket` are doors for RESP that need
-//! not be written so, and so are the ports of a cluster's nodes.
+//! database that its clients work on. Where there are namespaces, `namespaces=auto` has names split
+//! that come through a door which does not speak RESP. `bind`, `port` and `unixsocket` are doors
+//! for RESP that need not be written so, and so are the ports of a cluster's nodes.
 
 use std::path::PathBuf;
 
@@ -16,6 +17,8 @@ pub(crate) struct Door {
     pub(crate) speech: Speech,
     /// The database they work on.
     pub(crate) database: u32,
+    /// Its clients name namespaces, where there are any, as those of RESP always do.
+    pub(crate) splits_names: bool,
     /// It was asked for by its address, so it also serves clients of other machines.
     pub(crate) is_explicit: bool,
     /// The node of a cluster whose port it is. The thread with this number serves its clients.
@@ -27,6 +30,7 @@ impl Door {
     pub(crate) const MAIN: Self = Self {
         speech: Speech::Resp,
         database: 0,
+        splits_names: true,
         is_explicit: false,
         node: None,
     };
@@ -69,10 +73,18 @@ impl DoorAddress {
                 (tcp_place(speech, authority)?, path)
             }
         };
-        let database = match query.strip_prefix("db=").unwrap_or(query) {
-            "" => path,
-            number => number,
-        };
+        let (mut database, mut splits_names) = (path, speech == Speech::Resp);
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("db", number)) => database = number,
+                Some(("namespaces", "auto")) => splits_names = true,
+                _ => {
+                    return Err(format!(
+                        "'{option}' is neither db=NUMBER nor namespaces=auto"
+                    ));
+                }
+            }
+        }
         let database = match database {
             "" => 0,
             number => number
@@ -82,6 +94,7 @@ impl DoorAddress {
         let door = Door {
             speech,
             database,
+            splits_names,
             is_explicit: true,
             node: None,
         };
@@ -163,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn names_are_split_where_the_door_says_so() {
+        let splits = |url| DoorAddress::parse(url).unwrap().door.splits_names;
+        assert!(splits("resp://"));
+        assert!(!splits("neks://:9999/3"));
+        assert!(!splits("auto://"));
+        assert!(splits("neks://:9999/3?namespaces=auto"));
+        assert!(splits("nkv+unix:///a?db=1&namespaces=auto"));
+    }
+
+    #[test]
     fn what_is_no_address_is_refused() {
         for url in [
             "127.0.0.1:1",
@@ -171,6 +194,8 @@ mod tests {
             "neks://x:70000",
             "neks://x/first",
             "neks+unix://",
+            "neks://?namespaces=all",
+            "neks://?3",
         ] {
             assert!(DoorAddress::parse(url).is_err(), "{url}");
         }

@@ -39,8 +39,17 @@ pub(crate) fn announce(config: &Config) {
     tracing::info!("{kept}");
 }
 
-/// Loads the data, opens the log, says what was found, and lets clients in. Shows the progress on a
-/// terminal, and every few seconds in the log otherwise.
+/// Whether there is nothing to load, so that no client need be refused meanwhile.
+pub(crate) fn is_absent(config: &Config, db: &Db) -> bool {
+    let files = &db.engine().settings.files;
+    let names = files.names.read();
+    let parts = [&names.snapshot, &names.log_dir, &names.log_stem];
+    let is_there = |part: &&String| names.dir.join(part).symlink_metadata().is_ok();
+    config.words(Key::Import).is_empty() && !parts.iter().any(is_there)
+}
+
+/// Loads the data, opens the log and says what was found. Shows the progress on a terminal, and
+/// every few seconds in the log otherwise.
 pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
     let (done, is_done) = channel::<()>();
     let found = thread::scope(|scope| {
@@ -54,14 +63,31 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
         let found = db.open_files(Arc::new(SystemDisk));
         drop(done);
         found
-    })?;
+    });
+    let found = found.inspect_err(|error| tell(config, error))?;
     report(config, db, &found);
     if found.source.is_empty() || import::is_unfinished(db) {
         import_all(config, db)?;
     }
-    db.engine().gate.open(Closure::Loading);
-    tracing::info!("ready to accept connections");
     Ok(())
+}
+
+/// Lets clients in.
+pub(crate) fn admit(db: &Db) {
+    db.engine().gate.open(Closure::Loading);
+    tracing::info!("Ready to accept connections");
+}
+
+/// Leaves in the log why there is no server. Who started it is told at the end of the program, so
+/// a terminal shows it once.
+fn tell(config: &Config, error: &OpenError) {
+    let is_seen = config.text(Key::Logfile).is_empty() && io::stdout().is_terminal();
+    if !is_seen {
+        tracing::error!("{error}");
+        if matches!(error, OpenError::Snapshot { .. }) {
+            tracing::error!("Terminating server after rdb file reading failure.");
+        }
+    }
 }
 
 /// Imports the data of other servers, before clients are served.

@@ -10,7 +10,7 @@ use socket2::Socket;
 use crate::codec::kiba::KibaSettings;
 use crate::codec::neks::NeksLimits;
 use crate::codec::nkv::{NkvSettings, Trees};
-use crate::codec::{Codec, CodecSettings, Speech};
+use crate::codec::{Codec, CodecSettings, KeyScope, Speech};
 use crate::config::{Config, Key, Value};
 use crate::door::Door;
 use crate::durability::Durability;
@@ -125,13 +125,22 @@ impl Front {
         }
     }
 
+    /// The keys of a door's clients.
+    pub(crate) fn scope(&self, door: &Door) -> KeyScope {
+        match self.config.choice(Key::Namespaces) == "auto" && !door.splits_names {
+            true => KeyScope::Default,
+            false => KeyScope::All,
+        }
+    }
+
     /// A codec for a new client of a door.
     pub(crate) fn codec(&self, door: &Door) -> Codec {
         match door.speech {
             // Most clients come this way, and nothing is to be looked up for them.
             Speech::Resp => Codec::Resp,
             speech => {
-                let settings = codec_settings(&self.config, &self.trees);
+                let mut settings = codec_settings(&self.config, &self.trees);
+                settings.scope = self.scope(door);
                 speech.codec(door.database, &settings)
             }
         }
@@ -239,6 +248,7 @@ pub(crate) fn codec_settings(config: &Config, trees: &Arc<Trees>) -> CodecSettin
         }
     }
     CodecSettings {
+        scope: KeyScope::All,
         neks: NeksLimits {
             max_frame: config.size(Key::NeksMaxFrame),
             max_reply: config.size(Key::DoorMaxReply),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use kvik_command::host::{Fact, ProcessUsage, Shutdown};
 use kvik_command::{Error, Host};
 
+use crate::allocator;
 use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::process;
@@ -127,6 +128,14 @@ impl Host for ServerHost {
 
     fn process(&self) -> ProcessUsage {
         process::usage()
+    }
+
+    fn trim_allocator(&self, thoroughly: bool) {
+        allocator::trim(thoroughly);
+    }
+
+    fn thread_cpu_us(&self) -> Option<u64> {
+        Some(process::thread_cpu_us())
     }
 
     #[expect(

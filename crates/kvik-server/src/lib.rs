@@ -3,6 +3,7 @@
 //! [`run`] is the whole program behind a command line; [`Server`] is a server inside another
 //! program, as tests use it.
 
+mod allocator;
 pub mod codec;
 pub mod config;
 mod door;
@@ -26,5 +27,6 @@ mod supervisor;
 mod sync;
 mod warning;
 
+pub use allocator::trim_allocator_by;
 pub use listening::ListenError;
 pub use server::{Server, StartError, run};

@@ -207,7 +207,8 @@ impl std::fmt::Display for OpenDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = self.door.speech.name();
         if self.door.is_explicit {
-            write!(f, "{name}://")?;
+            let socket = self.listener.path().map_or("", |_| "+unix");
+            write!(f, "{name}{socket}://")?;
         }
         match (self.listener.tcp_address(), self.listener.path()) {
             (Some(address), _) => write!(f, "{address}"),

@@ -82,12 +82,21 @@ fn field_kib(text: &str, name: &str) -> Option<u64> {
 
 /// Processor time of this process in microseconds.
 pub(crate) fn cpu_us() -> u64 {
+    clock_us(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Processor time of the calling thread in microseconds.
+pub(crate) fn thread_cpu_us() -> u64 {
+    clock_us(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock_us(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: the pointer is to a live timespec that the call fills.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     (time.tv_sec as u64) * 1_000_000 + (time.tv_nsec as u64) / 1000
 }
 

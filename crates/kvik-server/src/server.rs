@@ -132,10 +132,11 @@ impl Server {
         let addresses = doors.iter().filter_map(|open| open.listener.tcp_address());
         let addresses: Vec<_> = addresses.collect();
         let shown: Vec<_> = doors.iter().map(OpenDoor::to_string).collect();
-        let indexed = doors.iter().filter(|open| open.door.speech.has_tree());
-        let indexed = indexed.map(|open| open.door.database).collect();
         let (stop, stopped) = channel();
         let front = Arc::new(Front::new(Arc::clone(&config)));
+        let indexed = doors.iter().filter(|open| open.door.speech.has_tree());
+        let indexed = indexed.map(|open| (open.door.database, front.scope(&open.door)));
+        let indexed = indexed.collect();
         // Who turns the protection off by name knows.
         let is_named = config.is_chosen(Key::ProtectedMode);
         let is_exposed = |open: &&OpenDoor| {
@@ -176,7 +177,12 @@ impl Server {
             tracing::warn!("{door} serves everybody who can reach it, without a password");
         }
         // Clients may come while data is loaded; they are told so.
-        db.engine().gate.close(Closure::Loading);
+        let is_loaded = files::is_absent(&config, &db);
+        if is_loaded {
+            files::open(&config, &db)?;
+        } else {
+            db.engine().gate.close(Closure::Loading);
+        }
         let http = HttpServer::start(&config, &db).map_err(system("serve metrics"))?;
         if let Some(http) = &http {
             tracing::info!("metrics on http://{}/metrics", http.address);
@@ -193,7 +199,10 @@ impl Server {
             stopped,
             pid_file,
         };
-        files::open(&config, &server.db)?;
+        if !is_loaded {
+            files::open(&config, &server.db)?;
+        }
+        files::admit(&server.db);
         let index = indexing::start(&server.front, &server.db, indexed);
         server.threads.extend(index);
         Ok(server)

@@ -20,6 +20,7 @@ pub(crate) fn obey(config: &Config, db: &Db) {
     let keys = keys(|key| key.row().is_obeyed_by_commands());
     config.copy_to(&db.engine().settings, &keys);
     db.memory_settings_changed();
+    db.import_mode_changed();
     let db = db.clone();
     config.on_change(&keys, move |config, changed| {
         config.copy_to(&db.engine().settings, changed);
@@ -36,6 +37,9 @@ pub(crate) fn obey(config: &Config, db: &Db) {
         };
         if changed.iter().any(is_limit) {
             db.memory_settings_changed();
+        }
+        if changed.contains(&Key::ImportMode) {
+            db.import_mode_changed();
         }
         if changed.contains(&Key::Appendonly) {
             let task = Task::SetLog(config.bool(Key::Appendonly));
@@ -200,6 +204,7 @@ mod tests {
             "KEA",
             "web:keys=7",
             "none",
+            "all",
             "0.5",
         ];
         let is_other = |probe: &&&str| {

@@ -4,7 +4,7 @@
 //! A guard collects it in the order of the changes, so that what is told of a key comes in the
 //! order of its changes. Nearly always there is nothing, and then it is one word.
 
-use crate::event::{Event, KeyEvent};
+use crate::event::{Event, EventClasses, KeyEvent};
 use crate::former::FormerKey;
 use crate::garbage::Garbage;
 use crate::interests::TrackedChange;
@@ -32,6 +32,12 @@ pub struct Aftermath {
 }
 
 impl Aftermath {
+    /// Forgets that keys were looked for which are missing.
+    pub fn forget_misses(&mut self) {
+        self.events
+            .retain(|it| it.event.class != EventClasses::MISS);
+    }
+
     /// Adds what comes after it.
     pub fn append(&mut self, mut later: Self) {
         self.garbage.append(&mut later.garbage);

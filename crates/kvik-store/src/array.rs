@@ -24,6 +24,7 @@ use crate::cells::{Cells, ValueForm};
 use crate::collection::Collection;
 use crate::kind::{Encoding, Kind};
 use crate::memory::{Memory, MemoryMut};
+use crate::shape::Shapes;
 
 pub use range::ArrayRange;
 pub use view::ArrayRef;
@@ -90,7 +91,7 @@ impl Collection for Array {
         self.as_view()
     }
 
-    fn view_packed(form: ValueForm, _: &[u8]) -> ArrayRef<'_> {
+    fn view_packed<'a>(form: ValueForm, _: &'a [u8], _: &'a Shapes) -> ArrayRef<'a> {
         unreachable!("{form:?} is no array")
     }
 

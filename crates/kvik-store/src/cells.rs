@@ -21,6 +21,7 @@ use crate::UnixMs;
 use crate::raw::arena::Arena;
 use crate::raw::class::{MAX_BYTES, rounded};
 use crate::raw::entry_ref::EntryRef;
+use crate::shape::{Shapes, shape_number};
 use crate::text::{IntText, Text, TextRef};
 
 pub(crate) use self::record::{
@@ -37,6 +38,8 @@ const DROP_LATER_BYTES: usize = 2 << 20;
 pub(crate) struct Cells {
     pub(crate) arena: Arena,
     buffers: Buffers,
+    /// The names of fields that packed hashes have in common.
+    pub(crate) shapes: Shapes,
     /// Large strings that no entry leads to.
     pub(crate) dropped: Vec<Rope>,
 }
@@ -53,6 +56,7 @@ impl Cells {
         Self {
             arena: Arena::new(),
             buffers: Buffers::default(),
+            shapes: Shapes::default(),
             dropped: Vec::new(),
         }
     }
@@ -70,7 +74,7 @@ impl Cells {
 
     /// Bytes that are resident.
     pub(crate) fn resident_bytes(&self) -> usize {
-        self.arena.touched_bytes() + self.buffers.bytes()
+        self.arena.touched_bytes() + self.buffers.bytes() + self.shapes.bytes()
     }
 
     /// Bytes of free cells between those in use.
@@ -387,8 +391,9 @@ impl Cells {
     }
 
     fn drop_external_value<const CLOCK: usize>(&mut self, entry: EntryRef) {
-        let Some(index) = self.record::<CLOCK>(entry).external_value() else {
-            return;
+        let record = self.record::<CLOCK>(entry);
+        let Some(index) = record.external_value() else {
+            return self.leave_shape::<CLOCK>(entry);
         };
         // Only keys have ropes. The values of members are plain buffers, which no reader shares.
         if CLOCK != KEY {
@@ -397,6 +402,19 @@ impl Cells {
         let rope = self.buffers.remove_rope(index);
         if rope.len() >= DROP_LATER_BYTES {
             self.dropped.push(rope);
+        }
+    }
+}
+
+impl Cells {
+    /// Ends the use of a shape by the value of an entry, if it is a hash that has one. Comes before
+    /// another value takes its place.
+    #[inline]
+    pub(crate) fn leave_shape<const CLOCK: usize>(&mut self, entry: EntryRef) {
+        let record = self.record::<CLOCK>(entry);
+        if CLOCK == KEY && record.form() == ValueForm::ShapedHash {
+            let number = shape_number(record.stored_value());
+            self.shapes.release(number);
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::cells::{Cells, ValueForm};
 use crate::kind::{Encoding, Kind};
 use crate::members::{Members, delete_due};
 use crate::memory::{Memory, MemoryMut};
-use crate::packed::{IntSet, Listpack};
+use crate::packed::{self, IntSet, Listpack};
 use crate::raw::deadlines::NEVER;
+use crate::shape::Shapes;
 
 /// The operations of a collection that the heap uses.
 pub(crate) trait Collection: Default {
@@ -46,7 +47,7 @@ pub(crate) trait Collection: Default {
     fn view<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> Self::Ref<'a>;
 
     /// A packed collection as a reader sees it.
-    fn view_packed(form: ValueForm, bytes: &[u8]) -> Self::Ref<'_>;
+    fn view_packed<'a>(form: ValueForm, bytes: &'a [u8], shapes: &'a Shapes) -> Self::Ref<'a>;
 
     /// The members, if they are in a table.
     fn members(&self) -> Option<&Members> {
@@ -116,7 +117,7 @@ pub(crate) trait Packable: Default {
     fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut Self::Large>;
 
     /// [`Collection::view_packed`].
-    fn read_packed(form: ValueForm, bytes: &[u8]) -> Self::Ref<'_>;
+    fn read_packed<'a>(form: ValueForm, bytes: &'a [u8], shapes: &'a Shapes) -> Self::Ref<'a>;
 
     /// [`Collection::view`].
     fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> Self::Ref<'a>;
@@ -262,8 +263,8 @@ impl<T: Packable> Collection for T {
         self.read(memory, hidden_until)
     }
 
-    fn view_packed(form: ValueForm, bytes: &[u8]) -> Self::Ref<'_> {
-        T::read_packed(form, bytes)
+    fn view_packed<'a>(form: ValueForm, bytes: &'a [u8], shapes: &'a Shapes) -> Self::Ref<'a> {
+        T::read_packed(form, bytes, shapes)
     }
 
     fn members(&self) -> Option<&Members> {
@@ -275,7 +276,7 @@ impl<T: Packable> Collection for T {
 
     fn fit(&mut self) {
         match self.representation_mut() {
-            Representation::Packed(_, bytes) => fit_packed(bytes),
+            Representation::Packed(_, bytes) => packed::fit(bytes),
             Representation::Large(large) => large.fit(),
         }
     }
@@ -316,13 +317,5 @@ impl<T: Packable> Collection for T {
             Representation::Packed(..) => false,
             Representation::Large(large) => large.compact(part, cells),
         }
-    }
-}
-
-/// Gives back what a packed collection has reserved beyond an eighth of what it holds.
-fn fit_packed(bytes: &mut Vec<u8>) {
-    let fitting = bytes.len() + bytes.len() / 8;
-    if bytes.capacity() > fitting + fitting / 8 {
-        bytes.shrink_to(fitting);
     }
 }

@@ -18,6 +18,7 @@
 use std::mem;
 
 use crate::UnixMs;
+use crate::cells::ValueForm;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry};
 use crate::event::{Event, EventClasses};
@@ -127,12 +128,15 @@ impl EffectWriter<'_> {
                 self.effects.end();
             }
             self.effects.begin(self.keyspace);
-            verb.split(|byte| *byte == b' ')
-                .for_each(|word| self.effects.word(word));
-            self.effects.word(self.key);
+            match verb.iter().position(|byte| *byte == b' ') {
+                None => self.effects.words(&[verb, self.key]),
+                Some(at) => self
+                    .effects
+                    .words(&[&verb[..at], &verb[at + 1..], self.key]),
+            }
             *self.verb = verb;
         }
-        words.iter().for_each(|word| self.effects.word(word));
+        self.effects.words(words);
     }
 }
 
@@ -275,7 +279,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         match self.origin {
             Origin::Lent(entry, _) => {
                 let (form, bytes) = heap.packed_value(entry);
-                T::view_packed(form, bytes)
+                T::view_packed(form, bytes, &heap.cells.shapes)
             }
             _ => self.value.view(heap.memory(self.locked.layout), 0),
         }
@@ -349,6 +353,28 @@ impl<'g, T: Typed> Edit<'g, T> {
         if self.is_noted() {
             self.locked.state.note_verb(T::kind(), verb, words);
         }
+    }
+
+    /// Whether the key has no entry, and none is being built.
+    pub(crate) fn is_vacant(&self) -> bool {
+        matches!(self.origin, Origin::Taken(None))
+    }
+
+    /// Makes the entry of a key that has none, of a packed collection that fits into it. The edit
+    /// goes on with the collection where it lies. Whoever makes it emits what is in it.
+    pub(crate) fn make_packed(&mut self, form: ValueForm, bytes: &[u8]) {
+        debug_assert!(self.is_vacant(), "there is nothing to replace");
+        let locked = &mut self.locked;
+        let clock = locked.state.access.start(locked.state.now);
+        let (position, key) = (locked.position, locked.key);
+        let entry = locked
+            .keyspace()
+            .create_packed(position, key, form, bytes, clock);
+        locked.note_made(T::kind());
+        self.account = locked.payload_account(entry);
+        let packing = locked.stripe.heap.packing(entry);
+        let packing = packing.expect("it was packed into the entry");
+        self.origin = Origin::Lent(entry, packing);
     }
 
     /// Whether changes are put into words for anybody.
@@ -567,6 +593,7 @@ impl LockedKey<'_> {
         let account = self.stripe.heap.account().before(built);
         let entry = self.finish_edit(None, object, account, Changes::watched(1));
         let entry = entry.expect("a collection with members has an entry");
+        let entry = self.share_names(entry);
         let clock = self.state.access.start_with(terms.usage, self.state.now);
         self.keyspace().set_clock(entry, clock);
         if terms.expire_at.is_some() {
@@ -577,6 +604,17 @@ impl LockedKey<'_> {
         self.note_restored(replaced, kind);
         if wanted.any() {
             self.state.note_changed(self.keyspace, self.key);
+        }
+    }
+
+    /// Lets a hash that came whole share the names of its fields with others, if settings and its
+    /// form allow; says where the entry is then.
+    fn share_names(&mut self, entry: EntryRef) -> EntryRef {
+        let (position, limits) = (self.position, self.limits);
+        let fields = self.entry(entry).packed_fields();
+        match fields.is_some_and(|fields| limits.shares_names(fields)) {
+            true => self.keyspace().share_names(position, entry),
+            false => entry,
         }
     }
 
@@ -594,8 +632,7 @@ impl LockedKey<'_> {
             if wanted {
                 if expired == 0 {
                     effects.begin(keyspace);
-                    effects.word(verb);
-                    effects.word(key);
+                    effects.words(&[verb, key]);
                 }
                 effects.word(name);
             }

@@ -23,6 +23,11 @@ pub trait EffectSink {
     /// Takes the next word of the effect: a command's name or one of its arguments.
     fn word(&mut self, word: &[u8]);
 
+    /// Takes the next words of the effect.
+    fn words(&mut self, words: &[&[u8]]) {
+        words.iter().for_each(|word| self.word(word));
+    }
+
     /// Takes a large string as the next word, without a copy where the sink can share it.
     fn rope(&mut self, rope: &Rope);
 
@@ -38,7 +43,7 @@ pub trait EffectSink {
     /// Takes a whole effect.
     fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]) {
         self.begin(keyspace);
-        command.iter().for_each(|word| self.word(word));
+        self.words(command);
         self.end();
     }
 }

@@ -53,6 +53,7 @@ impl<'g> Entry<'g> {
     }
 
     /// Stores a string, whatever was there. A key that does not exist has no expiry to keep.
+    #[inline]
     pub fn set(self, string: NewString<'_>, expiry: Expiry) {
         match self {
             Self::Occupied(mut occupied) => occupied.set(string, expiry),
@@ -204,6 +205,27 @@ impl<'g> OccupiedEntry<'g> {
         }
         let event = expire_at.map_or(Event::PERSIST, |_| Event::EXPIRE);
         self.locked.note_as(event);
+    }
+
+    /// Exempts the key from eviction, or ends that; says whether that is a change. Effect: `BLESS
+    /// SET` or `BLESS CLEAR`.
+    pub fn bless(&mut self, is_blessed: bool) -> bool {
+        let (position, key) = (self.locked.position, self.locked.key);
+        let mut keyspace = self.locked.keyspace();
+        if keyspace.read().is_blessed(position, self.entry) == is_blessed {
+            return false;
+        }
+        if keyspace.is_undoable() {
+            keyspace.record_blessing(position, self.entry);
+        }
+        keyspace.bless(position, key, is_blessed);
+        let (verb, event): (&[u8], _) = match is_blessed {
+            true => (b"SET", Event::BLESS),
+            false => (b"CLEAR", Event::UNBLESS),
+        };
+        self.locked.finish(&[b"BLESS", verb, key, b"NO-EVICT"]);
+        self.locked.note_as(event);
+        true
     }
 
     /// Deletes the key. Effect: `DEL`.

@@ -190,6 +190,7 @@ events! {
         DEL = "del"; EXPIRE = "expire"; PERSIST = "persist"; RESTORE = "restore";
         RENAME_FROM = "rename_from"; RENAME_TO = "rename_to";
         MOVE_FROM = "move_from"; MOVE_TO = "move_to"; COPY_TO = "copy_to";
+        BLESS = "bless"; UNBLESS = "unbless";
     }
     STRING { SET_STRING = "set"; SET_RANGE = "setrange"; }
     LIST {

@@ -19,7 +19,7 @@ use crate::keyspace::{HeapKeys, KeyspaceMut, KeyspaceRef};
 use crate::layout::Layout;
 use crate::namespace::TableId;
 use crate::raw::entry_ref::EntryRef;
-use crate::raw::position::Position;
+use crate::raw::position::{Position, Prefix};
 use crate::stripe::Stripe;
 
 /// Candidates that a stripe remembers.
@@ -30,6 +30,8 @@ const MOST_SAMPLES: usize = 64;
 const MOST_KEYSPACES: usize = 16;
 /// Pinned keys that are passed over in one round.
 const MOST_PASSED_OVER: usize = 8;
+/// Keys that are looked at for one that is not blessed.
+const MOST_BLESSED: usize = 256;
 /// Buckets looked at in vain for the earliest deadline of a key.
 const TTL_LOOKS: usize = 64;
 
@@ -91,6 +93,7 @@ struct Candidate {
 pub(crate) struct EvictionPool {
     order: EvictionOrder,
     volatile: bool,
+    table: Option<TableId>,
     candidates: Vec<Candidate>,
 }
 
@@ -113,11 +116,33 @@ impl EvictionRules {
 }
 
 impl EvictionPool {
-    /// Forgets what was found for another order.
+    /// Forgets what was found for another order, or another namespace.
     fn serve(&mut self, rules: &EvictionRules) {
-        if (self.order, self.volatile) != (rules.order, rules.volatile) {
-            (self.order, self.volatile) = (rules.order, rules.volatile);
+        let wanted = (rules.order, rules.volatile, rules.table);
+        if (self.order, self.volatile, self.table) != wanted {
+            (self.order, self.volatile, self.table) = wanted;
             self.candidates.clear();
+        }
+    }
+
+    /// Offers the key of an entry, if it may go.
+    fn consider(
+        &mut self,
+        there: KeyspaceRef<'_>,
+        layout: &Layout,
+        rules: &EvictionRules,
+        now: UnixMs,
+        table: TableId,
+        entry: EntryRef,
+    ) {
+        let found = there.entry(entry);
+        let position = layout.position_of_key(found.key());
+        if rules.admits(&found) && !there.is_blessed(position, entry) {
+            self.offer(Candidate {
+                score: rules.score(&found, now),
+                table,
+                position,
+            });
         }
     }
 
@@ -156,7 +181,7 @@ impl Stripe {
         now: UnixMs,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
-        match rules.order {
+        let victim = match rules.order {
             EvictionOrder::Random if rules.volatile => {
                 let sample = |there: &mut KeyspaceMut<'_>, random| {
                     there.sample_volatile(random, 1).first().copied()
@@ -172,7 +197,43 @@ impl Stripe {
                 self.of_one_table(layout, rules, random, |there, _| there.next_in_queue())
             }
             _ => self.best_of_some(layout, rules, now, random),
+        };
+        match victim {
+            Some(victim) if self.is_spared(&victim, layout) => {
+                self.best_of_some(layout, rules, now, random)
+            }
+            victim => victim,
         }
+    }
+
+    /// Finds out when the first key expires that may be evicted, where only a time before that is
+    /// known: whoever compares stripes has to know it.
+    pub fn settle_due(
+        &mut self,
+        layout: &Layout,
+        rules: &EvictionRules,
+        now: UnixMs,
+        random: &mut dyn FnMut() -> u64,
+    ) {
+        self.first_to_expire(layout, rules, now, random);
+        if let Some(table) = rules.table {
+            self.tell_namespace(table, layout);
+        }
+        self.refresh_due();
+    }
+
+    /// Whether a key is blessed. One that has left its queue for nothing enters it again.
+    fn is_spared(&mut self, victim: &Victim, layout: &Layout) -> bool {
+        let keyspace = self.keyspace(victim.table);
+        let Some(there) = keyspace.filter(|it| it.keyspace.blessed.is_some()) else {
+            return false;
+        };
+        let position = layout.position_of_key(there.entry(victim.entry).key());
+        let is_spared = there.is_blessed(position, victim.entry);
+        if is_spared && let Some(mut there) = self.present_mut(victim.table, layout) {
+            there.enter_queue(position);
+        }
+        is_spared
     }
 
     /// The keyspaces that keys may be evicted from, some of them where there are many.
@@ -247,19 +308,16 @@ impl Stripe {
         now: UnixMs,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
-        let mut pool = match rules.table {
-            None => std::mem::take(&mut self.eviction),
-            // Candidates of one namespace are of no use to another.
-            Some(_) => EvictionPool::default(),
-        };
+        let mut pool = std::mem::take(&mut self.eviction);
         pool.serve(rules);
         for table in self.evictable(rules, random()) {
             self.compare_some(&mut pool, layout, rules, now, table, random());
+            if pool.candidates.is_empty() {
+                self.find_any(&mut pool, layout, rules, now, table, random());
+            }
         }
         let victim = self.best_in_pool(&mut pool, layout, rules, now);
-        if rules.table.is_none() {
-            self.eviction = pool;
-        }
+        self.eviction = pool;
         victim
     }
 
@@ -281,13 +339,41 @@ impl Stripe {
             false => there.read().sample_some(random, samples),
         };
         for entry in entries {
-            let there = there.entry(entry);
-            if rules.admits(&there) {
-                pool.offer(Candidate {
-                    score: rules.score(&there, now),
-                    table,
-                    position: layout.position_of_key(there.key()),
-                });
+            pool.consider(there.read(), layout, rules, now, table, entry);
+        }
+    }
+
+    /// Offers the first key from a random place on that may go, where most keys are blessed.
+    #[cold]
+    fn find_any(
+        &self,
+        pool: &mut EvictionPool,
+        layout: &Layout,
+        rules: &EvictionRules,
+        now: UnixMs,
+        table: TableId,
+        random: u64,
+    ) {
+        let is_in_vain = |it: &KeyspaceRef<'_>| {
+            let blessed = it.keyspace.blessed.as_ref();
+            blessed.is_none_or(|blessed| blessed.len() >= it.keyspace.len())
+        };
+        let keyspace = self.keyspace(table);
+        let Some(there) = keyspace.filter(|it| !is_in_vain(it)) else {
+            return;
+        };
+        let mut left = MOST_BLESSED;
+        for from in [Prefix((random >> 32) as u32), Prefix(0)] {
+            there.walk(layout, from, |entry| {
+                let position = layout.position_of_key(entry.key());
+                if let Some(found) = there.find(position, entry.key()) {
+                    pool.consider(there, layout, rules, now, table, found);
+                }
+                left = left.saturating_sub(1);
+                left > 0 && pool.candidates.is_empty()
+            });
+            if !pool.candidates.is_empty() {
+                return;
             }
         }
     }
@@ -311,7 +397,7 @@ impl Stripe {
             // It was noted rounds ago: another key may have its position, or it may have lost its
             // expiry.
             let now_there = there.entry(entry);
-            if !rules.admits(&now_there) {
+            if !rules.admits(&now_there) || there.is_blessed(candidate.position, entry) {
                 continue;
             }
             let victim = Victim {
@@ -408,11 +494,9 @@ impl crate::Guard<'_> {
         }
         self.select(before);
         if rules.order == EvictionOrder::Ttl {
-            // Whoever compares stripes has to know which key is the first now.
             let layout = self.layout();
             let stripe = self.stripes().stripe(index);
-            stripe.first_to_expire(layout, rules, now, &mut random);
-            stripe.refresh_due();
+            stripe.settle_due(layout, rules, now, &mut random);
         }
         done
     }

@@ -85,6 +85,33 @@ impl Stripe {
         let text = Text::of(Cow::Borrowed(string));
         there.overwrite(position, entry, &text, Some(clock))
     }
+
+    /// Adds to the integer that a key holds, and returns the sum. None where it has not, for the
+    /// reasons of [`Self::overwrite`] or because there is no sum.
+    #[inline]
+    pub fn add(
+        &mut self,
+        layout: &Layout,
+        keyspace: KeyspaceId,
+        key: Key<'_>,
+        by: i64,
+        now: UnixMs,
+        _effects: NoEffects,
+    ) -> Option<i64> {
+        if !self.interests.is_empty() || layout.namespaces().is_some() {
+            return None;
+        }
+        let mut there = self.present_mut(keyspace.into(), layout)?;
+        let position = layout.position_of(layout.hash_of(key));
+        let (entry, found) = there.read().look_up(position, key.name)?;
+        let Some(TextRef::Int(value)) = found.string().filter(|_| !found.may_expire()) else {
+            return None;
+        };
+        let sum = value.checked_add(by)?;
+        let clock = AccessPolicy::Recency.start(now);
+        let is_done = there.overwrite(position, entry, &Text::Int(sum), Some(clock));
+        is_done.then_some(sum)
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +191,47 @@ mod tests {
             let no_numbers = old.starts_with(b"x") && new.starts_with(b"x");
             prop_assert!(done || !(alike && no_numbers));
         }
+    }
+
+    #[test]
+    fn what_is_added_is_as_if_the_sum_was_set() {
+        let (mut store, mut other) = (Store::new(1), Store::new(1));
+        let add = |store: &mut Store, by| {
+            let at = (&b"n"[..]).into();
+            store.stripes.0[0].add(&store.layout, KeyspaceId(0), at, by, store.now, NoEffects)
+        };
+        assert_eq!(add(&mut store, 1), None);
+        set(&mut store, b"n", b"no number");
+        assert_eq!(add(&mut store, 1), None);
+        set(&mut store, b"n", b"-7");
+        let mut sum = -7i64;
+        for by in [
+            1,
+            0,
+            6,
+            300,
+            -1_000_000,
+            i64::MAX,
+            i64::MIN,
+            i64::MAX,
+            1 << 40,
+        ] {
+            store.now += 5000;
+            other.now = store.now;
+            let before = seen(&mut store, b"n");
+            match (add(&mut store, by), sum.checked_add(by)) {
+                (None, _) => assert_eq!(seen(&mut store, b"n"), before),
+                (Some(added), expected) => {
+                    assert_eq!(Some(added), expected);
+                    set(&mut other, b"n", added.to_string().as_bytes());
+                    assert_eq!(seen(&mut store, b"n"), seen(&mut other, b"n"));
+                    sum = added;
+                }
+            }
+            assert_eq!(store.live_bytes(), store.accounted_bytes());
+        }
+        // Some were done here.
+        assert_ne!(sum, -7);
     }
 
     #[test]

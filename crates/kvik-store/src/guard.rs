@@ -22,6 +22,8 @@
 //! deletes nothing and leaves clocks to others. What holds for keys holds for members: those that
 //! are due are deleted with the first four kinds, or hidden.
 
+mod blessing;
+pub(crate) mod draft;
 pub(crate) mod expiry;
 mod former;
 mod interest;
@@ -72,8 +74,11 @@ pub trait Stripes {
     /// made sure that they change nothing that matters meanwhile.
     fn rest(&mut self) {}
 
-    /// The same for a moment, after which all are held again.
-    fn breathe(&mut self) {}
+    /// The same for a moment, after which all are held again. Returns the time then, in
+    /// milliseconds since the epoch; 0 where nothing is let go.
+    fn breathe(&mut self) -> UnixMs {
+        0
+    }
 }
 
 static DEFAULT_LIMITS: Limits = Limits::new();
@@ -246,7 +251,7 @@ impl<'a> Guard<'a> {
     /// Whether a key that expires at `at` is not worth storing. A follower stores it: its deletion
     /// is to follow.
     pub fn is_past(&self, at: UnixMs) -> bool {
-        at <= self.state.now && !self.is_follower()
+        at <= self.state.now && !self.state.keeps_expired()
     }
 
     /// The counts so far.
@@ -305,15 +310,29 @@ impl<'a> Guard<'a> {
     }
 
     /// Deletes what a key holds, to make room for a value that is made next: of the two together
-    /// one event tells. Effect: `DEL`.
-    pub fn make_room(&mut self, key: &[u8]) {
+    /// one event tells. Says whether the key was exempt from eviction, which
+    /// [`keep_blessing`](Self::keep_blessing) has to know once the value is there. Effect: `DEL`.
+    #[must_use]
+    pub fn make_room(&mut self, key: &[u8]) -> bool {
+        let was_blessed = self.is_blessed(key);
         let Some(occupied) = self.entry(key).occupied() else {
-            return;
+            return false;
         };
         let kind = occupied.view().kind();
         occupied.remove_as(None);
         if self.state.wanted.any() {
             self.state.note_removed(kind);
+        }
+        was_blessed
+    }
+
+    /// Exempts a key from eviction whose former value was, without an event. Effect: `BLESS SET`.
+    pub fn keep_blessing(&mut self, key: &[u8], was_blessed: bool) {
+        if !was_blessed {
+            return;
+        }
+        if let Some(mut occupied) = self.entry(key).occupied() {
+            occupied.unnoted(|entry| entry.bless(true));
         }
     }
 

@@ -1,9 +1,11 @@
-//! Hashes: a listpack of fields and values, or a table of fields.
+//! Hashes: a listpack of fields and values, a row of values whose names are elsewhere, or a table
+//! of fields.
 //!
 //! A hash is packed while its fields are few and short, by Redis' rules; beyond that it is a table,
-//! and stays one. A field that expires makes it a table too: only there a field has room for a
-//! time. Finding a field of a packed hash takes a step for each one before it, in a table one
-//! lookup.
+//! and stays one. Packed hashes that came with the same names in the same order store them once, in
+//! a [shape](crate::shape). A field that expires makes a hash a table too: only there a field has
+//! room for a time. Finding a field of a packed hash takes a step for each one before it, and in a
+//! table one lookup.
 
 pub(crate) mod change;
 mod in_place;
@@ -18,6 +20,7 @@ use crate::kind::{Encoding, Kind};
 use crate::members::{Members, MembersRef};
 use crate::memory::Memory;
 use crate::packed::Listpack;
+use crate::shape::{ShapedRef, Shapes};
 use crate::text::StringRef;
 
 /// A hash in one of its representations.
@@ -32,6 +35,8 @@ pub(crate) enum Hash {
 pub enum HashRef<'a> {
     /// Fields and values in turn.
     Pack(Listpack<'a>),
+    /// Values; the names are elsewhere, in common with other hashes.
+    Shaped(ShapedRef<'a>),
     /// A table of fields.
     Table(MembersRef<'a>),
 }
@@ -52,6 +57,7 @@ impl<'a> HashRef<'a> {
     pub fn len(self) -> usize {
         match self {
             Self::Pack(pack) => pack.len() / 2,
+            Self::Shaped(shaped) => shaped.len(),
             Self::Table(members) => members.len(),
         }
     }
@@ -60,6 +66,7 @@ impl<'a> HashRef<'a> {
     pub fn is_empty(self) -> bool {
         match self {
             Self::Pack(pack) => pack.is_empty(),
+            Self::Shaped(shaped) => shaped.is_empty(),
             Self::Table(members) => members.is_empty(),
         }
     }
@@ -73,6 +80,7 @@ impl<'a> HashRef<'a> {
     pub fn get(self, name: &[u8]) -> Option<Field<'a>> {
         match self {
             Self::Pack(pack) => field_at(pack, pack.find(name, 1)?),
+            Self::Shaped(shaped) => shaped.field(name),
             Self::Table(members) => members.find(name).map(Field::from),
         }
     }
@@ -85,6 +93,10 @@ impl<'a> HashRef<'a> {
                 while let (Some(name), Some(value)) = (elements.next(), elements.next()) {
                     visit(Field::packed(name, value));
                 }
+            }
+            Self::Shaped(shaped) => {
+                let fields = shaped.iter();
+                fields.for_each(|(name, value)| visit(Field::packed(name, value)));
             }
             Self::Table(members) => members.iter().for_each(|member| visit(member.into())),
         }
@@ -106,12 +118,29 @@ impl<'a> HashRef<'a> {
     /// A field chosen by `random`; each is as likely as any other.
     pub fn sample(self, random: u64) -> Option<Field<'a>> {
         match self {
-            Self::Pack(pack) => {
-                let chosen = (u128::from(random) * self.len() as u128) >> u64::BITS;
-                field_at(pack, pack.seek(2 * chosen as usize)?)
+            Self::Pack(pack) => field_at(pack, pack.seek(2 * self.chosen(random))?),
+            Self::Shaped(shaped) => {
+                let (name, value) = shaped.nth(self.chosen(random))?;
+                Some(Field::packed(name, value))
             }
             Self::Table(members) => members.sample(random).map(Field::from),
         }
+    }
+}
+
+impl HashRef<'_> {
+    /// The index of the field that a random number chooses.
+    fn chosen(self, random: u64) -> usize {
+        ((u128::from(random) * self.len() as u128) >> u64::BITS) as usize
+    }
+}
+
+impl<'a> ShapedRef<'a> {
+    /// The field with this name.
+    #[inline]
+    fn field(self, name: &[u8]) -> Option<Field<'a>> {
+        let (name, value) = self.find(name)?;
+        Some(Field::packed(name, value))
     }
 }
 
@@ -178,8 +207,11 @@ impl Packable for Hash {
         }
     }
 
-    fn read_packed(_: ValueForm, bytes: &[u8]) -> HashRef<'_> {
-        HashRef::Pack(Listpack::new(bytes))
+    fn read_packed<'a>(form: ValueForm, bytes: &'a [u8], shapes: &'a Shapes) -> HashRef<'a> {
+        match form {
+            ValueForm::ShapedHash => HashRef::Shaped(shapes.read(bytes)),
+            _ => HashRef::Pack(Listpack::new(bytes)),
+        }
     }
 
     fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> HashRef<'a> {

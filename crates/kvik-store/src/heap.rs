@@ -31,11 +31,13 @@ use crate::journal::Journals;
 use crate::layout::Layout;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Object;
+use crate::packed::{Listpack, listpack};
 use crate::raw::class::MAX_BYTES;
 use crate::raw::deadlines::NEVER;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::slab::Slab;
 use crate::shadow::Shadow;
+use crate::shape::{Sharing, begin_row, is_small, shape_number};
 use crate::text::Text;
 use crate::undo::records::Undo;
 
@@ -73,6 +75,8 @@ pub(crate) struct Heap {
     pub(crate) imaging: Option<Box<Imaging>>,
     /// Room for packed bytes while they change.
     scratch: Vec<u8>,
+    /// Something has changed that is published rarely.
+    pub(crate) has_news: bool,
 }
 
 /// A large collection, and the bytes it accounts for: its own and those of its members' cells.
@@ -89,6 +93,8 @@ pub(crate) enum Content<'a> {
     Text(Text<'a>),
     /// A collection that needs no cells.
     Object(Object),
+    /// A hash that shared the names of its fields, and is to share them again, as a listpack.
+    Shaped(Vec<u8>, Sharing),
     /// A collection, and the cells that hold its members.
     Foreign(Object, Box<Cells>),
     /// A collection whose members are in the cells of the heap already, and how many bytes these
@@ -134,6 +140,7 @@ impl Heap {
             shadows: Vec::new(),
             imaging: None,
             scratch: Vec::new(),
+            has_news: false,
         }
     }
 
@@ -180,7 +187,7 @@ impl Heap {
     /// Bytes in use: those of all entries, of copies, and of what is still to be freed.
     #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
-        let held = self.live_bytes() + self.doomed_bytes;
+        let held = self.live_bytes() + self.doomed_bytes + self.cells.shapes.bytes();
         match self.shadows.is_empty() && self.journals.is_empty() {
             true => held,
             false => held + self.copies_own_bytes(),
@@ -216,6 +223,11 @@ impl Heap {
         let entry = match content {
             Content::Text(text) => self.cells.insert::<KEY>(key, text, expire_at),
             Content::Object(object) => self.insert_object(key, object, self.ledger(), expire_at),
+            Content::Shaped(pack, sharing) => {
+                let hash = Object::from_packed(ValueForm::HashPack, pack);
+                let entry = self.insert_object(key, hash, self.ledger(), expire_at);
+                self.share_names(entry, layout, sharing)
+            }
             Content::Foreign(mut object, cells) => {
                 // The copy's cells come into being now, and the ledger from before makes them count
                 // as the object's.
@@ -263,7 +275,7 @@ impl Heap {
     /// When a member of a collection expires that is to be inserted, at the earliest.
     pub(crate) fn members_deadline(&self, content: &Content<'_>) -> Option<UnixMs> {
         let object = match content {
-            Content::Text(_) => return None,
+            Content::Text(_) | Content::Shaped(..) => return None,
             Content::Object(object) | Content::Foreign(object, _) | Content::Built(object, _) => {
                 object
             }
@@ -354,6 +366,10 @@ impl Heap {
         }
         let Some(index) = record.object() else {
             let (form, bytes) = record.packed();
+            if form == ValueForm::ShapedHash {
+                let hash = self.cells.shapes.read(bytes);
+                return Content::Shaped(hash.to_listpack(), hash.sharing());
+            }
             return Content::Object(Object::from_packed(form, bytes.to_vec()));
         };
         let object = &mut self.objects.get_mut(index).object;
@@ -381,8 +397,16 @@ impl Heap {
             // meanwhile.
             let mut bytes = std::mem::take(&mut self.scratch);
             bytes.clear();
-            let (form, packed) = record.packed();
-            bytes.extend_from_slice(packed);
+            let (mut form, packed) = record.packed();
+            if form == ValueForm::ShapedHash {
+                // Whatever is done to it outside of its entry, it needs its names for it.
+                self.cells.shapes.read(packed).write_listpack(&mut bytes);
+                let number = shape_number(packed);
+                self.cells.shapes.note_left(number);
+                form = ValueForm::HashPack;
+            } else {
+                bytes.extend_from_slice(packed);
+            }
             let ledger = Ledger {
                 cell_bytes,
                 ..Ledger::default()
@@ -471,6 +495,63 @@ impl Heap {
         entry
     }
 
+    /// Makes an entry of a packed collection that fits beside the key.
+    pub(crate) fn create_packed(
+        &mut self,
+        key: &[u8],
+        form: ValueForm,
+        bytes: &[u8],
+        clock: u32,
+    ) -> EntryRef {
+        if form == ValueForm::ShapedHash {
+            self.cells.shapes.retain(shape_number(bytes));
+        }
+        let stored = CellValue::Inline(form, Cow::Borrowed(bytes));
+        let entry = self.cells.insert_stored::<KEY>(key, &stored, None);
+        self.set_clock(entry, clock);
+        entry
+    }
+
+    /// Lets a packed hash share the names of its fields with others, if there are any or it is to
+    /// be the first; says where the entry is then.
+    pub(crate) fn share_names(
+        &mut self,
+        entry: EntryRef,
+        layout: &Layout,
+        sharing: Sharing,
+    ) -> EntryRef {
+        if self.form(entry) != ValueForm::HashPack {
+            return entry;
+        }
+        let mut room = std::mem::take(&mut self.scratch);
+        room.clear();
+        room.extend_from_slice(self.packed(entry));
+        let value = self.shaped(Listpack::new(&room), layout, sharing);
+        self.scratch = room;
+        let Some(value) = value else {
+            return entry;
+        };
+        self.cells.shapes.retain(shape_number(&value));
+        let stored = CellValue::Inline(ValueForm::ShapedHash, Cow::Owned(value));
+        self.cells.set_stored::<KEY>(entry, &stored)
+    }
+
+    /// The value of a hash with a shape, if there is one for it and the value is small enough.
+    fn shaped(&mut self, pack: Listpack<'_>, layout: &Layout, sharing: Sharing) -> Option<Vec<u8>> {
+        let names = pack.iter().step_by(2);
+        let hash = layout.names_hash(names.clone());
+        let number = self.cells.shapes.find(hash, names, sharing)?;
+        let mut value = Vec::with_capacity(pack.as_bytes().len());
+        begin_row(&mut value, number);
+        let values = pack.iter().skip(1).step_by(2);
+        values.for_each(|element| listpack::push_entry(&mut value, element));
+        if !is_small(&value) {
+            self.cells.shapes.drop_unused(number);
+            return None;
+        }
+        Some(value)
+    }
+
     /// Gives back, unchanged, what was taken out of an entry.
     pub(crate) fn restore(&mut self, object: Object, ledger: Ledger) {
         match ledger.object {
@@ -503,6 +584,12 @@ impl Heap {
         !self.doomed.is_empty()
     }
 
+    /// Whether something has changed that is published rarely.
+    #[inline]
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news) | self.cells.shapes.take_news()
+    }
+
     /// Whether there is something to [reclaim](Self::reclaim).
     pub(crate) fn has_doomed(&self) -> bool {
         !self.doomed.is_empty()
@@ -514,11 +601,11 @@ impl Heap {
         if number >= self.objects.end() {
             return None;
         }
-        let object = &mut self.objects.get_mut(number).object;
-        if object.compact(part, &mut self.cells) {
-            Some((number, part + 1))
-        } else {
-            Some((number + 1, 0))
+        let placed = self.objects.find_mut(number);
+        let has_more = placed.is_some_and(|it| it.object.compact(part, &mut self.cells));
+        match has_more {
+            true => Some((number, part + 1)),
+            false => Some((number + 1, 0)),
         }
     }
 

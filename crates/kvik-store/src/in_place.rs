@@ -10,6 +10,7 @@ use crate::heap::Packing;
 use crate::locked::LockedKey;
 use crate::packed::{Listpack, Packed, listpack};
 use crate::raw::entry_ref::EntryRef;
+use crate::shape::ShapedRef;
 
 /// The packed value of an entry, lent to be changed.
 pub(crate) struct InPlace<'e, 'g> {
@@ -38,6 +39,13 @@ impl<'e, 'g> InPlace<'e, 'g> {
     #[inline]
     pub(crate) fn form(&self) -> ValueForm {
         self.packing.form
+    }
+
+    /// The value as a hash that has a shape, which it is.
+    #[inline]
+    pub(crate) fn shaped(&self) -> ShapedRef<'_> {
+        let heap = &self.locked.stripe.heap;
+        heap.cells.shapes.read(heap.packed(*self.entry))
     }
 
     /// Whether the value may have so many bytes in the entry.

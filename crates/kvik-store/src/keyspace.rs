@@ -22,9 +22,12 @@
 //! The file is long because every way to change an entry stands here. Each keeps table, account,
 //! image and undo in step, which is easiest to check with the others beside it.
 
+mod blessing;
+
 use std::sync::Arc;
 
 use crate::UnixMs;
+use crate::blessing::Blessed;
 use crate::cells::ValueForm;
 use crate::eviction::queue::EvictionQueues;
 use crate::heap::{Content, Heap, HeapEntry, Ledger};
@@ -35,6 +38,7 @@ use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
+use crate::shape::Sharing;
 use crate::slot::SlotCounts;
 use crate::text::Text;
 use crate::totals::{Noted, Sizes};
@@ -56,10 +60,12 @@ pub(crate) struct Keyspace {
     pub(crate) namespace: Option<Arc<Namespace>>,
     /// The share last added to the totals of the namespace.
     pub(crate) told: Share,
-    /// The deadline under which the stripe has noted a namespace.
+    /// The deadline that others have been told of, where there are namespaces.
     pub(crate) noted_due: UnixMs,
     /// The order of eviction, where it is by queues.
     queues: Option<Box<EvictionQueues>>,
+    /// The keys that eviction leaves alone, where there are any.
+    pub(crate) blessed: Option<Box<Blessed>>,
     /// The keys of each slot, where stripes hold runs of slots.
     pub(crate) slots: Option<SlotCounts>,
     /// Where its sizes can be read without the lock. Contents that are only kept have no place.
@@ -79,6 +85,7 @@ impl Default for Keyspace {
             told: Share::default(),
             noted_due: UnixMs::MAX,
             queues: None,
+            blessed: None,
             slots: None,
             noted: None,
         }
@@ -91,6 +98,8 @@ pub(crate) struct Payload<'a> {
     pub(crate) content: Content<'a>,
     pub(crate) expire_at: Option<UnixMs>,
     pub(crate) clock: u32,
+    /// Whether eviction leaves the key alone.
+    pub(crate) is_blessed: bool,
 }
 
 impl<'a> Payload<'a> {
@@ -100,7 +109,13 @@ impl<'a> Payload<'a> {
             content,
             expire_at: entry.expire_at(),
             clock: entry.clock(),
+            is_blessed: false,
         }
+    }
+
+    /// The same of a key that is blessed, or is not.
+    pub(crate) fn blessed(self, is_blessed: bool) -> Self {
+        Self { is_blessed, ..self }
     }
 
     /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to
@@ -250,6 +265,16 @@ impl Keyspace {
         }
     }
 
+    /// Notes a time before which no key expires, if it is another one than before; returns that.
+    pub(crate) fn note_due(&mut self, at: UnixMs) -> Option<UnixMs> {
+        let before = std::mem::replace(&mut self.noted_due, at);
+        if before == at {
+            return None;
+        }
+        self.noted.iter().for_each(|noted| noted.note_due(at));
+        Some(before)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -258,10 +283,11 @@ impl Keyspace {
         self.volatile
     }
 
-    /// Bytes of entries, table and queues.
+    /// Bytes of entries, table, queues and the names of blessed keys.
     pub(crate) fn bytes(&self) -> usize {
         let queues = self.queues.as_ref().map_or(0, |queues| queues.bytes());
-        self.entry_bytes + self.table.bytes() + queues
+        let blessed = self.blessed.as_ref().map_or(0, |blessed| blessed.bytes());
+        self.entry_bytes + self.table.bytes() + queues + blessed
     }
 
     /// The database that it belongs to, if it has the number `table`.
@@ -279,6 +305,7 @@ impl Keyspace {
     pub(crate) fn detach(&mut self) -> Detached {
         (self.volatile, self.entry_bytes, self.payload) = (0, 0, 0);
         self.queues = None;
+        self.blessed = None;
         self.slots.iter_mut().for_each(SlotCounts::clear);
         let detached = self.table.detach();
         self.note_sizes();
@@ -295,6 +322,7 @@ impl Keyspace {
         // sizes are noted stay with the numbers.
         std::mem::swap(&mut self.cut, &mut other.cut);
         std::mem::swap(&mut self.queues, &mut other.queues);
+        std::mem::swap(&mut self.blessed, &mut other.blessed);
         self.swap_slots(other);
         self.note_sizes();
         other.note_sizes();
@@ -389,8 +417,12 @@ impl<'a> KeyspaceMut<'a> {
             content,
             expire_at,
             clock,
+            is_blessed,
         } = new;
         self.before_making(position, key);
+        if is_blessed {
+            self.bless(position, key, true);
+        }
         // What lies in the heap already is counted there already, and belongs to no keyspace yet.
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self
@@ -398,6 +430,15 @@ impl<'a> KeyspaceMut<'a> {
             .insert(key, content, expire_at, clock, self.layout);
         self.enter(position, entry, before);
         entry
+    }
+
+    /// Makes room for so many keys, where there are none yet.
+    pub(crate) fn expect(&mut self, len: usize) {
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout: self.layout,
+        };
+        self.keyspace.table.expect(len, &keys);
     }
 
     /// Takes a new entry into table and account. `before` is what the heap accounted for without
@@ -486,20 +527,25 @@ impl<'a> KeyspaceMut<'a> {
         {
             return copy;
         }
-        self.forget(position, entry);
+        let is_blessed = self.forget(position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
         Payload {
             content: self.heap.take(entry, stays, self.layout),
             expire_at,
             clock,
+            is_blessed,
         }
     }
 
-    /// A copy of all but the key.
+    /// A copy of all but the key, with its blessing.
     pub(crate) fn copy(&mut self, entry: EntryRef) -> Payload<'static> {
         let content = self.heap.copy(entry, self.layout);
-        Payload::of(self.heap.entry(entry), content)
+        let is_blessed = self.keyspace.blessed.is_some() && {
+            let position = self.layout.position_of_key(self.heap.key(entry));
+            self.read().is_blessed(position, entry)
+        };
+        Payload::of(self.heap.entry(entry), content).blessed(is_blessed)
     }
 
     #[inline]
@@ -646,6 +692,30 @@ impl<'a> KeyspaceMut<'a> {
         entry
     }
 
+    /// Adds the entry of a key that has none, with a packed collection that fits into it.
+    pub(crate) fn create_packed(
+        &mut self,
+        position: Position,
+        key: &[u8],
+        form: ValueForm,
+        bytes: &[u8],
+        clock: u32,
+    ) -> EntryRef {
+        self.before_making(position, key);
+        let before = self.heap.live_bytes();
+        let entry = self.heap.create_packed(key, form, bytes, clock);
+        self.enter(position, entry, before);
+        entry
+    }
+
+    /// Lets a packed hash share the names of its fields with others; see
+    /// [`Heap::share_names`].
+    pub(crate) fn share_names(&mut self, position: Position, entry: EntryRef) -> EntryRef {
+        let layout = self.layout;
+        let share = |heap: &mut Heap| (heap.share_names(entry, layout, Sharing::WhenMet), ());
+        self.change(position, entry, share).0
+    }
+
     /// Notes that a member of an entry's collection expires at `at`.
     pub(crate) fn lower_deadline(&mut self, position: Position, entry: EntryRef, at: UnixMs) {
         self.keyspace.table.lower_deadline(position, entry, at);
@@ -706,9 +776,10 @@ impl<'a> KeyspaceMut<'a> {
         }
     }
 
-    /// Takes an entry out of table and account.
-    fn forget(&mut self, position: Position, entry: EntryRef) {
+    /// Takes an entry out of table and account; says whether its key was blessed.
+    fn forget(&mut self, position: Position, entry: EntryRef) -> bool {
         self.before_change(position, entry);
+        let was_blessed = self.end_blessing(position, entry);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
         if self.keyspace.namespace.is_some() {
@@ -724,6 +795,7 @@ impl<'a> KeyspaceMut<'a> {
         };
         self.keyspace.table.remove(position, entry, &keys);
         self.keyspace.note_sizes();
+        was_blessed
     }
 
     /// Changes an entry, which may move it, and keeps table and account.

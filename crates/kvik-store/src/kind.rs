@@ -33,6 +33,8 @@ pub enum Encoding {
     Raw,
     /// A small collection in one run of bytes.
     Listpack,
+    /// A listpack of values whose names are elsewhere.
+    TemplateListpack,
     /// A list of several listpacks.
     Quicklist,
     /// A small set of integers.
@@ -83,6 +85,7 @@ impl Encoding {
             Self::Embstr => "embstr",
             Self::Raw => "raw",
             Self::Listpack => "listpack",
+            Self::TemplateListpack => "template-listpack",
             Self::Quicklist => "quicklist",
             Self::Intset => "intset",
             Self::Hashtable => "hashtable",

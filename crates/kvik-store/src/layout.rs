@@ -20,6 +20,7 @@ pub use crate::namespace::KeyspaceId;
 use crate::namespace::{Namespaces, TableId, canonical, named_in};
 use crate::raw::position::{Position, Prefix};
 use crate::slot::{SLOT_BITS, SlotCounts, key_slot};
+use crate::text::{IntText, StringRef};
 
 /// Bits of a cursor below the number of the stripe: the bits of a prefix.
 const PREFIX_BITS: u32 = u32::BITS;
@@ -199,6 +200,15 @@ impl Layout {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(key);
         KeyHash(hasher.finish())
+    }
+
+    /// A hash of the names of fields in their order.
+    pub(crate) fn names_hash<'n>(&self, names: impl Iterator<Item = StringRef<'n>>) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
+        for name in names {
+            hasher.write(name.text(&mut IntText::default()));
+        }
+        hasher.finish()
     }
 
     /// The key's hash, computed unless it is known already.

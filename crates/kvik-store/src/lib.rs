@@ -16,6 +16,7 @@
 
 mod aftermath;
 mod array;
+mod blessing;
 mod cells;
 mod clock;
 mod collection;
@@ -52,6 +53,7 @@ mod restore;
 mod sequence;
 mod set;
 mod shadow;
+mod shape;
 mod shareable;
 mod slot;
 mod source;
@@ -80,6 +82,7 @@ pub use eviction::{EvictionOrder, EvictionRound, EvictionRules};
 pub use former::{FormerKey, FormerState};
 pub use garbage::Garbage;
 pub use glance::Glance;
+pub use guard::draft::Draft;
 pub use guard::expiry::ExpiryRound;
 pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
@@ -94,22 +97,25 @@ pub use kind::{Encoding, Kind, WrongKind};
 pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;
 pub use list::change::ListMut;
-pub use list::{Elements, ListEnd, ListNode, ListRef, QuicklistRef};
+pub use list::{Elements, ListEnd, ListNode, ListRef, ListSweep, QuicklistRef};
 pub use locked::Expiry;
-pub use members::MembersRef;
+pub use members::{Groundwork, MembersRef};
 pub use namespace::{
     DEFAULT_NAMESPACE, Namespace, NamespacePolicy, NamespaceSizes, Namespaces, TableId,
     TooManyNamespaces, canonical, full_name, name_payload, named_in, namespace_name, rest_of,
 };
 pub use raw::prefetch::Lookup;
-pub use raw::{lacks_memory, prepare_memory, release_memory};
+#[cfg(debug_assertions)]
+pub use raw::touched::take_touched;
+pub use raw::{PREPARED_BYTES, lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};
 pub use set::change::SetMut;
 pub use set::{SetIter, SetRef};
+pub use shape::{ShapeCounts, ShapedRef};
 pub use slot::{SLOTS, key_slot};
 pub use state::{GuardStats, Mode};
 pub use stream::change::{AppendError, NewId, StreamMut};
-pub use stream::delivery::{Claim, Claimed, GroupMut, IdleEntry, Recount};
+pub use stream::delivery::{Claim, ClaimQuota, Claimed, GroupMut, IdleEntry, Recount};
 pub use stream::restore::StreamCounts;
 pub use stream::{
     ConsumerRef, Deletion, GroupRef, IdText, IdempotenceRef, PendingEntry, Precision, References,
@@ -121,6 +127,7 @@ pub use totals::{HeldMemory, Sizes, Totals};
 pub use value::ValueRef;
 pub use view::View;
 pub use zset::change::{Scored, ZsetMut};
+pub use zset::table::NewMember;
 pub use zset::{NameBound, NameRange, ScoreRange, ScoreTableRef, ScoredMember, ZsetIter, ZsetRef};
 
 /// Milliseconds since the Unix epoch, the only unit of time in the store.

@@ -11,6 +11,10 @@ pub struct Limits {
     pub hash_entries: AtomicI64,
     /// `hash-max-listpack-value`, in bytes.
     pub hash_value_bytes: AtomicI64,
+    /// `hash-min-template-entries`: fewest fields whose names hashes share; 0: they share none.
+    pub hash_shared_min: AtomicI64,
+    /// `hash-max-template-entries`: most of them; 0 is no limit.
+    pub hash_shared_max: AtomicI64,
     /// `set-max-intset-entries`
     pub set_ints: AtomicI64,
     /// `set-max-listpack-entries`
@@ -42,6 +46,8 @@ impl Limits {
         Self {
             hash_entries: AtomicI64::new(512),
             hash_value_bytes: AtomicI64::new(64),
+            hash_shared_min: AtomicI64::new(2),
+            hash_shared_max: AtomicI64::new(0),
             set_ints: AtomicI64::new(512),
             set_entries: AtomicI64::new(128),
             set_value_bytes: AtomicI64::new(64),
@@ -54,6 +60,18 @@ impl Limits {
             stream_idempotence_s: AtomicI64::new(100),
             stream_idempotence_len: AtomicI64::new(100),
         }
+    }
+
+    /// Whether hashes with so many fields share their names.
+    #[inline]
+    pub(crate) fn shares_names(&self, fields: usize) -> bool {
+        let (min, max) = (&self.hash_shared_min, &self.hash_shared_max);
+        let (min, max) = (
+            min.load(Relaxed).unsigned_abs(),
+            max.load(Relaxed).unsigned_abs(),
+        );
+        let fields = fields as u64;
+        min > 0 && fields >= min.max(2) && (max == 0 || fields <= max)
     }
 
     /// For how long the entries of a stream's producers are known, in seconds.

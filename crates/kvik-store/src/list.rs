@@ -11,6 +11,8 @@ mod nodes;
 mod quicklist;
 mod restore;
 
+use std::ops::Range;
+
 use self::bounds::Bounds;
 use self::node::delete_matches;
 use self::quicklist::{Quicklist, QuicklistWalk};
@@ -21,8 +23,9 @@ use crate::kind::{Encoding, Kind};
 use crate::memory::Memory;
 use crate::packed::listpack::ListpackIter;
 use crate::packed::{Element, Listpack, Needle, Packed, listpack};
+use crate::shape::Shapes;
 
-pub use self::quicklist::{ListNode, QuicklistRef};
+pub use self::quicklist::{ListNode, ListSweep, QuicklistRef};
 
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,6 +278,40 @@ impl List {
         }
     }
 
+    /// The same of the elements in nodes that hold a part of them; of a packed list, of all.
+    fn delete_matches_in(
+        &mut self,
+        needle: Needle<'_>,
+        nearest: ListEnd,
+        max: usize,
+        part: Range<usize>,
+        bounds: Bounds,
+    ) -> ListSweep {
+        match self {
+            Self::Quick(list) => list.delete_matches_in(needle, nearest, max, part, bounds),
+            Self::Pack(pack) => ListSweep {
+                looked: Listpack::new(pack).len(),
+                deleted: delete_matches(pack, needle, nearest, max),
+            },
+        }
+    }
+
+    /// Adds an element before the one with this index, which there is, or behind it.
+    fn insert_beside(&mut self, index: usize, behind: bool, element: &[u8], bounds: Bounds) {
+        match self {
+            Self::Quick(list) => list.insert_beside(index, behind, element, bounds),
+            Self::Pack(pack) => {
+                let at = Listpack::new(pack).seek(index);
+                let at = at.expect("the caller has found the element");
+                if behind {
+                    listpack::insert_after(pack, at, element);
+                } else {
+                    listpack::insert_before(pack, at, element);
+                }
+            }
+        }
+    }
+
     /// The same list, which shares its nodes, if it has nodes.
     pub(crate) fn share(&mut self) -> Option<Self> {
         match self {
@@ -345,7 +382,7 @@ impl Packable for List {
         }
     }
 
-    fn read_packed(_: ValueForm, bytes: &[u8]) -> ListRef<'_> {
+    fn read_packed<'a>(_: ValueForm, bytes: &'a [u8], _: &'a Shapes) -> ListRef<'a> {
         ListRef::Pack(bytes)
     }
 

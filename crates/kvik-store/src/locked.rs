@@ -5,6 +5,8 @@
 //! somebody wants effects, counted, and the watchers of the key are marked ([`LockedKey::finish`],
 //! or one of the methods that end in it). No change leaves out its end.
 
+use kvik_rope::Rope;
+
 use crate::UnixMs;
 use crate::effect::EffectSink;
 use crate::event::Event;
@@ -48,6 +50,7 @@ pub(crate) struct LockedKey<'g> {
 }
 
 impl LockedKey<'_> {
+    #[inline]
     pub(crate) fn keyspace(&mut self) -> KeyspaceMut<'_> {
         if self.table == TableId::NONE {
             let (layout, database) = (self.layout, self.keyspace);
@@ -76,6 +79,7 @@ impl LockedKey<'_> {
             content: Content::Text(text),
             expire_at,
             clock,
+            is_blessed: false,
         };
         self.keyspace().insert(position, key, new);
         self.note_made(Kind::String);
@@ -116,21 +120,32 @@ impl LockedKey<'_> {
 
     /// Emits that the key holds a string: `SET` with what becomes of the expiry.
     pub(crate) fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
-        let mut digits = IntText::default();
-        self.effects.begin(self.keyspace);
-        self.effects.word(b"SET");
-        self.effects.word(self.key);
-        match string {
-            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => self.effects.word(bytes),
-            NewString::Int(n) => self.effects.word(digits.format(n)),
-            NewString::Rope(rope) => self.effects.rope(rope),
-        }
+        let (mut digits, mut deadline) = (IntText::default(), IntText::default());
+        let bytes = match string {
+            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => bytes,
+            NewString::Int(n) => digits.format(n),
+            NewString::Rope(rope) => return self.emit_set_rope(rope, expiry),
+        };
         match expiry {
-            Expiry::Keep => self.effects.word(b"KEEPTTL"),
-            Expiry::Clear => {}
+            Expiry::Clear => self.emit(&[b"SET", self.key, bytes]),
+            Expiry::Keep => self.emit(&[b"SET", self.key, bytes, b"KEEPTTL"]),
             Expiry::At(ms) => {
-                self.effects.word(b"PXAT");
-                self.effects.word(digits.unsigned(ms));
+                let deadline = deadline.unsigned(ms);
+                self.emit(&[b"SET", self.key, bytes, b"PXAT", deadline]);
+            }
+        }
+    }
+
+    fn emit_set_rope(&mut self, rope: &Rope, expiry: Expiry) {
+        self.effects.begin(self.keyspace);
+        self.effects.words(&[b"SET", self.key]);
+        self.effects.rope(rope);
+        match expiry {
+            Expiry::Clear => {}
+            Expiry::Keep => self.effects.word(b"KEEPTTL"),
+            Expiry::At(ms) => {
+                let mut deadline = IntText::default();
+                self.effects.words(&[b"PXAT", deadline.unsigned(ms)]);
             }
         }
         self.effects.end();
@@ -180,6 +195,7 @@ impl LockedKey<'_> {
         }
     }
 
+    #[inline]
     fn emit(&mut self, effect: &[&[u8]]) {
         self.effects.emit(self.keyspace, effect);
     }

@@ -34,6 +34,19 @@ pub(crate) struct Members {
     source: Option<Source>,
 }
 
+/// How far a table has been made ready for members that will come.
+#[derive(Clone, Copy, Debug)]
+pub struct Groundwork(Option<Prefix>);
+
+impl Default for Groundwork {
+    fn default() -> Self {
+        Self(Some(Prefix(0)))
+    }
+}
+
+/// Steps by which a table is made ready at once: each clears a segment of 4 KiB at most.
+const READY_STEPS: usize = 64;
+
 /// Answers a table's questions about members.
 struct MemberKeys<'a>(Memory<'a>);
 
@@ -101,6 +114,19 @@ impl Members {
         let keys = MemberKeys(memory.read());
         self.table.insert(position, entry, &keys);
         entry
+    }
+
+    /// Does a part of what the table needs to hold so many members in all. It must not be empty.
+    pub(crate) fn make_ready(
+        &mut self,
+        memory: Memory<'_>,
+        members: usize,
+        groundwork: &mut Groundwork,
+    ) {
+        if let Some(from) = groundwork.0 {
+            let (steps, keys) = (READY_STEPS, MemberKeys(memory));
+            groundwork.0 = self.table.make_ready(members, from, steps, &keys);
+        }
     }
 
     /// Replaces the value of a member that is there and says where it is then.
@@ -189,15 +215,15 @@ impl Members {
         Some(member)
     }
 
-    /// Moves the members of one segment out of sparse pages, giving each old and new place to
-    /// `report`, and says whether there is another segment.
+    /// Moves the members of one part out of sparse pages, giving each old and new place to
+    /// `report`, and says whether there is another part.
     pub(crate) fn relocate(
         &mut self,
-        segment: usize,
+        part: usize,
         cells: &mut Cells,
         mut report: impl FnMut(&Cells, EntryRef, EntryRef),
     ) -> bool {
-        self.table.replace_in_segment(segment, |from| {
+        self.table.replace_in_part(part, |from| {
             let to = cells.arena.relocate(from)?;
             report(cells, from, to);
             Some(to)
@@ -425,6 +451,13 @@ impl<'a> MembersRef<'a> {
     pub(crate) fn find(self, name: &[u8]) -> Option<Member<'a>> {
         let entry = self.members.find(self.memory, name)?;
         Some(self.memory.cells.member(entry)).filter(|&member| self.shows(member))
+    }
+
+    /// Fetches into the cache what [`Self::find`] will look at.
+    #[inline]
+    pub(crate) fn prefetch(self, name: &[u8]) {
+        let position = self.memory.layout.position_of_member(name);
+        self.members.table.prefetch(position, &self.keys());
     }
 
     /// Every member, in no particular order.

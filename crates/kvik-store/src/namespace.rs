@@ -20,7 +20,7 @@
 
 mod policy;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -318,7 +318,7 @@ pub struct TooManyNamespaces;
 pub struct Namespaces {
     /// The first number of a table that is no database's.
     first: u32,
-    /// One more than the highest number ever used.
+    /// One more than the highest number in use.
     bound: AtomicU32,
     known: RwLock<Known>,
     /// Those that may have become empty.
@@ -337,8 +337,10 @@ struct Known {
     databases: HashMap<KeyspaceId, NamespaceMap, foldhash::fast::RandomState>,
     /// The counts of namespaces that have no keys any more.
     former: HashMap<(KeyspaceId, Arc<[u8]>), Arc<NamespaceCounts>, foldhash::fast::RandomState>,
-    /// Numbers that are free again.
-    free: Vec<u32>,
+    /// Numbers that are free again, all below `next`. The lowest is used first, so that a scan has
+    /// few tables to look for.
+    free: BTreeSet<u32>,
+    /// One more than the highest number in use.
     next: u32,
     /// Those with a number of their own: all but `default`.
     named: u64,
@@ -509,6 +511,7 @@ impl Namespaces {
             }
             known.forget(&namespace, self.first);
         }
+        self.bound.store(known.next, Ordering::Relaxed);
         drop(known);
         left.iter().for_each(|namespace| self.note_idle(namespace));
     }
@@ -544,7 +547,7 @@ impl Namespaces {
         } else {
             TableId(known.number(max)?)
         };
-        self.bound.fetch_max(table.0 + 1, Ordering::Relaxed);
+        self.bound.store(known.next, Ordering::Relaxed);
         let name: Arc<[u8]> = name.into();
         let counts = known.former.remove(&(database, Arc::clone(&name)));
         let made = Arc::new(Namespace {
@@ -582,7 +585,7 @@ impl Known {
             return None;
         }
         self.named += 1;
-        Some(self.free.pop().unwrap_or_else(|| {
+        Some(self.free.pop_first().unwrap_or_else(|| {
             self.next += 1;
             self.next - 1
         }))
@@ -595,7 +598,11 @@ impl Known {
         let is_it = |found: &Arc<Namespace>| Arc::ptr_eq(found, namespace);
         if namespace.table.0 >= first && map.get(namespace.name()).is_some_and(is_it) {
             map.remove(namespace.name());
-            self.free.push(namespace.table.0);
+            self.free.insert(namespace.table.0);
+            while self.free.last() == Some(&(self.next - 1)) {
+                self.free.pop_last();
+                self.next -= 1;
+            }
             self.named -= 1;
             if self.former.len() < FORMER_MAX {
                 let place = (namespace.database, namespace.shared_name());
@@ -661,5 +668,22 @@ mod tests {
         all.drop_idle();
         assert_eq!(all.count(), 0);
         assert_eq!(all.admit(database, b"b", 1).expect("room").table(), table);
+    }
+
+    #[test]
+    fn the_lowest_number_is_used_first_and_the_highest_bounds_the_tables() {
+        let (all, database) = (Namespaces::new(16), KeyspaceId(0));
+        let make = |name: &[u8]| all.admit(database, name, 9).expect("there is room");
+        let (first, second, third) = (make(b"a"), make(b"b"), make(b"c"));
+        assert_eq!(all.table_bound(), 19);
+        let tables = [first.table(), second.table()];
+        drop((first, second));
+        all.drop_idle();
+        assert_eq!(all.table_bound(), 19);
+        let again = [make(b"d"), make(b"e")].map(|it| it.table());
+        assert_eq!(again, tables);
+        drop(third);
+        all.drop_idle();
+        assert_eq!(all.table_bound(), 16);
     }
 }

@@ -13,6 +13,7 @@ use crate::members::{Members, Tabled};
 use crate::memory::{Memory, MemoryMut};
 use crate::packed::{IntSet, Listpack};
 use crate::set::Set;
+use crate::shape::Shapes;
 use crate::stream::Stream;
 use crate::text::StringRef;
 use crate::value::ValueRef;
@@ -114,9 +115,9 @@ impl Object {
     }
 
     /// See [`HeapEntry::payload`](crate::heap::HeapEntry::payload).
-    pub(crate) fn payload(&self) -> usize {
+    pub(crate) fn payload(&self, shapes: &Shapes) -> usize {
         if let Some((form, bytes)) = self.packed() {
-            return packed_payload(form, bytes);
+            return packed_payload(form, bytes, shapes);
         }
         match (self, self.members()) {
             (Self::Zset(_), Some(members)) => members.name_bytes() + SCORE_PAYLOAD * members.len(),
@@ -211,7 +212,7 @@ impl Object {
 }
 
 /// [`Object::payload`] of a packed collection.
-pub(crate) fn packed_payload(form: ValueForm, bytes: &[u8]) -> usize {
+pub(crate) fn packed_payload(form: ValueForm, bytes: &[u8], shapes: &Shapes) -> usize {
     match form {
         ValueForm::IntSet => {
             let members = IntSet::new(bytes).iter();
@@ -220,6 +221,10 @@ pub(crate) fn packed_payload(form: ValueForm, bytes: &[u8]) -> usize {
         ValueForm::ZsetPack => {
             let names = Listpack::new(bytes).iter().step_by(2);
             names.map(|name| name.len() + SCORE_PAYLOAD).sum()
+        }
+        ValueForm::ShapedHash => {
+            let fields = shapes.read(bytes).iter();
+            fields.map(|(name, value)| name.len() + value.len()).sum()
         }
         _ => {
             let elements = Listpack::new(bytes).iter();

@@ -30,6 +30,11 @@ pub struct Terms<'a> {
 impl Entry<'_> {
     /// Stores a string whatever was there. Effect: `RESTORE`.
     pub fn restore_string(self, string: NewString<'_>, terms: &Terms<'_>) {
+        self.restore_content(Content::Text(Text::from(string)), terms);
+    }
+
+    /// Stores a value that is ready for the stripe whatever was there. Effect: `RESTORE`.
+    pub(crate) fn restore_content(self, content: Content<'_>, terms: &Terms<'_>) {
         let (mut locked, old) = match self {
             Self::Occupied(occupied) => {
                 let (locked, entry) = occupied.into_parts();
@@ -39,37 +44,46 @@ impl Entry<'_> {
         };
         let replaced = old.map(|old| locked.entry(old).kind());
         locked.clear(old);
-        locked.put(Content::Text(Text::from(string)), terms);
+        let kind = locked.put(content, terms);
         locked.mark_changed(1);
         locked.emit_restore(terms);
-        locked.note_restored(replaced, Kind::String);
+        locked.note_restored(replaced, kind);
     }
 }
 
 impl LockedKey<'_> {
-    /// Removes the entry of the key, also one that is hidden, without an effect of its own.
+    /// Removes the entry of the key, also one that is hidden, without an effect of its own. What
+    /// takes its place is blessed as it was.
     pub(crate) fn clear(&mut self, entry: Option<EntryRef>) {
         match entry {
             Some(entry) => {
-                let position = self.position;
-                self.keyspace().remove(position, entry);
+                let (position, key) = (self.position, self.key);
+                let mut keyspace = self.keyspace();
+                let is_blessed = keyspace.read().is_blessed(position, entry);
+                keyspace.remove(position, entry);
+                if is_blessed {
+                    keyspace.bless(position, key, true);
+                }
             }
             None => self.drop_hidden(),
         }
     }
 
-    fn put(&mut self, content: Content<'_>, terms: &Terms<'_>) {
+    fn put(&mut self, content: Content<'_>, terms: &Terms<'_>) -> Kind {
         let clock = self.state.access.start_with(terms.usage, self.state.now);
-        if let Some(at) = terms.expire_at {
-            self.stripe.lower_due(at);
-        }
         let new = Payload {
             content,
             expire_at: terms.expire_at,
             clock,
+            is_blessed: false,
         };
+        // The stripe has to wake for a key, or a member, that came with its expiry.
+        if let Some(at) = new.earliest_deadline(&self.stripe.heap) {
+            self.stripe.lower_due(at);
+        }
         let (position, key) = (self.position, self.key);
-        self.keyspace().insert(position, key, new);
+        let entry = self.keyspace().insert(position, key, new);
+        self.entry(entry).kind()
     }
 
     /// Notes that a value of one kind was restored, where one of another kind may have been.

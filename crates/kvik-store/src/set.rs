@@ -18,6 +18,7 @@ use crate::kind::{Encoding, Kind};
 use crate::members::{Members, MembersRef};
 use crate::memory::Memory;
 use crate::packed::{Element, IntSet, Listpack, intset, listpack};
+use crate::shape::Shapes;
 use crate::text::{StringRef, canonical_int};
 
 /// A set in one of its representations.
@@ -79,6 +80,14 @@ impl<'a> SetRef<'a> {
             Self::Ints(ints) => canonical_int(member).is_some_and(|n| ints.contains(n)),
             Self::Pack(pack) => pack.find(member, 0).is_some(),
             Self::Table(members) => members.find(member).is_some(),
+        }
+    }
+
+    /// Fetches into the cache what it takes to look for a member, to be looked for soon.
+    #[inline]
+    pub fn prefetch(self, member: &[u8]) {
+        if let Self::Table(members) = self {
+            members.prefetch(member);
         }
     }
 
@@ -185,7 +194,7 @@ impl Packable for Set {
         }
     }
 
-    fn read_packed(form: ValueForm, bytes: &[u8]) -> SetRef<'_> {
+    fn read_packed<'a>(form: ValueForm, bytes: &'a [u8], _: &'a Shapes) -> SetRef<'a> {
         match form {
             ValueForm::IntSet => SetRef::Ints(IntSet::new(bytes)),
             _ => SetRef::Pack(Listpack::new(bytes)),

@@ -23,6 +23,9 @@ pub enum Mode {
     /// They are keys like any other until an effect deletes them: this store follows another one's
     /// effects.
     Follower,
+    /// They are keys like any other, and may be stored as such: who imports the data of another
+    /// store deletes them.
+    Importing,
 }
 
 /// Counts of the reads and changes made through a guard.
@@ -261,10 +264,16 @@ impl GuardState {
         (new != old).then_some(new)
     }
 
+    /// Whether keys whose time has come are keys like any other.
+    #[inline]
+    pub(crate) fn keeps_expired(&self) -> bool {
+        matches!(self.mode, Mode::Follower | Mode::Importing)
+    }
+
     #[inline]
     pub(crate) fn overdue(&self, entry: &HeapEntry<'_>, layout: &Layout) -> Overdue {
         let is_due = |at: Option<UnixMs>| at.is_some_and(|at| at <= self.now);
-        if self.mode == Mode::Follower {
+        if self.keeps_expired() {
             Overdue::Nothing
         } else if is_due(entry.expire_at()) {
             Overdue::Everything
@@ -297,7 +306,7 @@ impl GuardState {
         match self.mode {
             Mode::Paused => self.now,
             // On a primary they have been deleted when the key was met.
-            Mode::Primary | Mode::Follower => 0,
+            Mode::Primary | Mode::Follower | Mode::Importing => 0,
         }
     }
 }

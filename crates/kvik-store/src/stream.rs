@@ -33,6 +33,7 @@ use crate::cells::ValueForm;
 use crate::collection::Collection;
 use crate::kind::{Encoding, Kind};
 use crate::memory::{Memory, MemoryMut};
+use crate::shape::Shapes;
 
 pub use deletion::{Deletion, References};
 pub use id::{IdText, StreamId};
@@ -113,7 +114,7 @@ impl Collection for Stream {
         self.as_view()
     }
 
-    fn view_packed(form: ValueForm, _: &[u8]) -> StreamRef<'_> {
+    fn view_packed<'a>(form: ValueForm, _: &'a [u8], _: &'a Shapes) -> StreamRef<'a> {
         unreachable!("{form:?} is no stream")
     }
 

@@ -124,11 +124,38 @@ impl Stripe {
     /// since the last call. To be called before the stripe is given back.
     #[inline]
     pub fn publish(&mut self) -> i64 {
+        if self.heap.take_news() {
+            self.publish_news();
+        }
         let held = self.held_bytes();
         let before = self
             .totals
             .set_held(held, self.heap.cells.free_bytes() as u64);
         held.wrapping_sub(before) as i64
+    }
+
+    #[cold]
+    fn publish_news(&self) {
+        let blessed = self.present().filter_map(|it| it.blessed.as_ref());
+        let blessed: usize = blessed.map(|it| it.len()).sum();
+        let shapes = self.heap.cells.shapes.counts();
+        self.totals.set_rare(shapes, blessed as u64);
+    }
+
+    /// The keys that are exempt from eviction, with their databases.
+    pub fn blessed_keys(&self) -> Vec<(KeyspaceId, Vec<u8>)> {
+        let tables = (0..self.table_count()).map(TableId);
+        let there = tables.filter_map(|table| Some((table, self.keyspace(table)?.keyspace)));
+        let mut all = Vec::new();
+        for (table, keyspace) in there {
+            let database = keyspace.database(table);
+            let names = keyspace
+                .blessed
+                .iter()
+                .flat_map(|it| it.names_from(Prefix(0)));
+            all.extend(names.map(|(_, name)| (database, name.to_vec())));
+        }
+        all
     }
 
     /// Notes that a key was read which is to be deleted for that.
@@ -299,6 +326,12 @@ impl Stripe {
         })
     }
 
+    /// Prepares a keyspace that has no keys here for so many. They need not come; the room is kept
+    /// all the same, some ten bytes for each.
+    pub fn expect(&mut self, layout: &Layout, id: KeyspaceId, keys: usize) {
+        self.keyspace_mut(id.into(), layout).expect(keys);
+    }
+
     /// One more than the highest number of a keyspace here.
     pub(crate) fn table_count(&self) -> u32 {
         self.keyspaces.len() as u32
@@ -323,6 +356,7 @@ impl Stripe {
         if let Some(Some(keyspace)) = self.keyspaces.get_mut(table.index())
             && !Self::keep_for_image(&mut self.kept, keyspace, is_imaging)
         {
+            self.heap.has_news |= keyspace.blessed.is_some();
             let detached = keyspace.detach();
             self.detached.push(detached);
         }
@@ -332,6 +366,7 @@ impl Stripe {
     pub(crate) fn let_go(&mut self, mut contents: Box<Keyspace>) {
         let is_imaging = self.heap.imaging.is_some();
         if !Self::keep_for_image(&mut self.kept, &mut contents, is_imaging) {
+            self.heap.has_news |= contents.blessed.is_some();
             self.detached.push(contents.detach());
         }
     }

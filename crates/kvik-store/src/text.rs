@@ -257,6 +257,7 @@ pub(crate) fn canonical_int(text: &[u8]) -> Option<i64> {
 }
 
 impl<'a> From<NewString<'a>> for Text<'a> {
+    #[inline]
     fn from(string: NewString<'a>) -> Self {
         match string {
             NewString::Int(n) => Self::Int(n),
@@ -280,6 +281,7 @@ impl<'a> From<NewString<'a>> for Text<'a> {
 
 impl<'a> Text<'a> {
     /// A string that was written whole.
+    #[inline]
     pub(crate) fn of(bytes: Cow<'a, [u8]>) -> Self {
         canonical_int(&bytes).map_or(Self::Bytes { bytes, raw: false }, Self::Int)
     }

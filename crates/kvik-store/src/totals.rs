@@ -12,9 +12,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::UnixMs;
 use crate::layout::KeyspaceId;
 use crate::namespace::TableId;
 use crate::raw::stable::StableVec;
+use crate::shape::ShapeCounts;
 
 /// Keys and bytes of a keyspace, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct HeldMemory {
     pub data: u64,
     /// Bytes of copies that are being made for other stripes.
     pub copies: u64,
+    /// Bytes of the names of fields that hashes have in common.
+    pub shapes: u64,
     /// Bytes of free room between entries.
     pub free: u64,
 }
@@ -53,6 +57,10 @@ pub(crate) struct StripeTotals {
     held: AtomicU64,
     copies: AtomicU64,
     free: AtomicU64,
+    shapes: AtomicU64,
+    shaped_hashes: AtomicU64,
+    shape_bytes: AtomicU64,
+    blessed: AtomicU64,
 }
 
 /// The totals of all stripes of a store.
@@ -66,6 +74,8 @@ struct Tally {
     volatile: AtomicU64,
     entry_bytes: AtomicU64,
     table_bytes: AtomicU64,
+    /// The bits of [`Totals::due_in`] the other way round, so that 0 is never.
+    inverse_due: AtomicU64,
 }
 
 /// Where a keyspace notes its sizes, which only the owner of its stripe does.
@@ -100,7 +110,8 @@ impl HeldMemory {
     /// Bytes that no key leads to any more and that are still to be freed.
     #[must_use]
     pub fn doomed(&self) -> u64 {
-        self.held.saturating_sub(self.data + self.copies)
+        self.held
+            .saturating_sub(self.data + self.copies + self.shapes)
     }
 }
 
@@ -179,6 +190,14 @@ impl StripeTotals {
         before
     }
 
+    #[cold]
+    pub(crate) fn set_rare(&self, counts: ShapeCounts, blessed: u64) {
+        self.blessed.store(blessed, Relaxed);
+        self.shapes.store(counts.shapes, Relaxed);
+        self.shaped_hashes.store(counts.hashes, Relaxed);
+        self.shape_bytes.store(counts.bytes, Relaxed);
+    }
+
     pub(crate) fn set_copies(&self, bytes: u64) {
         self.copies.store(bytes, Relaxed);
     }
@@ -193,6 +212,13 @@ impl Noted {
                 None => tally.replace(&[&self.stripe.all], sizes),
                 Some(named) => tally.replace(&[&self.stripe.all, named], sizes),
             }
+        }
+    }
+
+    /// Notes a time before which no key expires.
+    pub(crate) fn note_due(&self, at: UnixMs) {
+        if let Some(tally) = self.stripe.keyspaces.get(self.table.index()) {
+            tally.inverse_due.store(!at, Relaxed);
         }
     }
 
@@ -245,6 +271,14 @@ impl Totals {
         tallies.fold(Sizes::default(), Sizes::plus)
     }
 
+    /// A time before which no key of a namespace expires in one stripe; the largest number is
+    /// never. Only where there are namespaces.
+    #[must_use]
+    pub fn due_in(&self, index: usize, table: TableId) -> UnixMs {
+        let tally = self.0[index].keyspaces.get(table.index());
+        tally.map_or(UnixMs::MAX, |it| !it.inverse_due.load(Relaxed))
+    }
+
     /// The sizes of the keyspaces of one stripe together, or of one of them there.
     #[must_use]
     pub fn in_stripe(&self, index: usize, table: Option<TableId>) -> Sizes {
@@ -269,8 +303,27 @@ impl Totals {
     #[must_use]
     pub fn doomed_in(&self, index: usize) -> u64 {
         let stripe = &self.0[index];
-        let kept = stripe.all.load().bytes() + stripe.copies.load(Relaxed);
+        let shapes = stripe.shape_bytes.load(Relaxed);
+        let kept = stripe.all.load().bytes() + stripe.copies.load(Relaxed) + shapes;
         stripe.held.load(Relaxed).saturating_sub(kept)
+    }
+
+    /// Keys that are exempt from eviction.
+    #[must_use]
+    pub fn blessed(&self) -> u64 {
+        self.0.iter().map(|it| it.blessed.load(Relaxed)).sum()
+    }
+
+    /// The shapes of hashes in all stripes.
+    #[must_use]
+    pub fn shapes(&self) -> ShapeCounts {
+        let mut sum = ShapeCounts::default();
+        for stripe in &*self.0 {
+            sum.shapes += stripe.shapes.load(Relaxed);
+            sum.hashes += stripe.shaped_hashes.load(Relaxed);
+            sum.bytes += stripe.shape_bytes.load(Relaxed);
+        }
+        sum
     }
 
     /// The memory that all stripes hold.
@@ -281,10 +334,11 @@ impl Totals {
             sum.held += stripe.held.load(Relaxed);
             sum.data += stripe.all.load().bytes();
             sum.copies += stripe.copies.load(Relaxed);
+            sum.shapes += stripe.shape_bytes.load(Relaxed);
             sum.free += stripe.free.load(Relaxed);
         }
         // A stripe that is at work has noted more than it has published.
-        sum.held = sum.held.max(sum.data + sum.copies);
+        sum.held = sum.held.max(sum.data + sum.copies + sum.shapes);
         sum
     }
 }

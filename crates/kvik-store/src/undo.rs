@@ -9,6 +9,7 @@
 //! |---|---|
 //! | the first change of a key | a copy of its value, which shares what is large |
 //! | the first change of a key that does not exist | that it does not |
+//! | BLESS | whether the key was blessed |
 //! | a change of a member of a large collection | the member |
 //! | the removal of any value | the value itself, which is freed when the work is kept |
 //! | FLUSHDB, SWAPDB | the contents themselves, that two were exchanged |
@@ -96,6 +97,15 @@ impl Stripe {
                     key,
                     before,
                 }) => self.put_expiry(layout, number, position, &key, before),
+                Some(UndoRecord::Blessing {
+                    number,
+                    position,
+                    key,
+                    before,
+                }) => {
+                    let mut keyspace = self.keyspace_mut(TableId(number), layout);
+                    keyspace.bless(position, &key, before);
+                }
                 Some(UndoRecord::Emptied { number, contents }) => {
                     self.put_contents(number, contents);
                 }

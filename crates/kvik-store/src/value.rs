@@ -7,6 +7,7 @@ use crate::hash::{Hash, HashRef};
 use crate::kind::Kind;
 use crate::list::{List, ListRef};
 use crate::set::{Set, SetRef};
+use crate::shape::Shapes;
 use crate::stream::StreamRef;
 use crate::text::TextRef;
 use crate::zset::{Zset, ZsetRef};
@@ -45,12 +46,12 @@ impl<'a> ValueRef<'a> {
     }
 
     /// A packed collection.
-    pub(crate) fn of_packed(form: ValueForm, bytes: &'a [u8]) -> Self {
+    pub(crate) fn of_packed(form: ValueForm, bytes: &'a [u8], shapes: &'a Shapes) -> Self {
         match form.kind() {
-            Kind::List => List::read_packed(form, bytes).into(),
-            Kind::Hash => Hash::read_packed(form, bytes).into(),
-            Kind::Set => Set::read_packed(form, bytes).into(),
-            Kind::Zset => Zset::read_packed(form, bytes).into(),
+            Kind::List => List::read_packed(form, bytes, shapes).into(),
+            Kind::Hash => Hash::read_packed(form, bytes, shapes).into(),
+            Kind::Set => Set::read_packed(form, bytes, shapes).into(),
+            Kind::Zset => Zset::read_packed(form, bytes, shapes).into(),
             Kind::String | Kind::Stream | Kind::Array => unreachable!("{form:?} is not packed"),
         }
     }

@@ -12,7 +12,7 @@ mod pack;
 mod range;
 mod restore;
 mod score;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +27,7 @@ use crate::collection::{Packable, Representation};
 use crate::kind::{Encoding, Kind};
 use crate::memory::Memory;
 use crate::packed::{Element, Listpack};
+use crate::shape::Shapes;
 use crate::text::{IntText, StringRef};
 
 pub use range::{NameBound, NameRange, ScoreRange};
@@ -102,6 +103,14 @@ impl<'a> ZsetRef<'a> {
         match self {
             Self::Pack(pack) => pack::score(pack, name),
             Self::Table(table) => table.members().find(name).map(table::member_score),
+        }
+    }
+
+    /// Fetches into the cache what it takes to look for a member, to be looked for soon.
+    #[inline]
+    pub fn prefetch(self, name: &[u8]) {
+        if let Self::Table(table) = self {
+            table.members().prefetch(name);
         }
     }
 
@@ -301,7 +310,7 @@ impl Packable for Zset {
         }
     }
 
-    fn read_packed(_: ValueForm, bytes: &[u8]) -> ZsetRef<'_> {
+    fn read_packed<'a>(_: ValueForm, bytes: &'a [u8], _: &'a Shapes) -> ZsetRef<'a> {
         ZsetRef::Pack(Listpack::new(bytes))
     }
 

@@ -76,6 +76,13 @@ impl Alarm {
         self.rung.notify_one();
     }
 
+    /// The garbage there is, for who does the thread's work where there is none.
+    pub(crate) fn take(&self) -> Vec<Garbage> {
+        let mut work = self.work.lock();
+        work.rung = false;
+        std::mem::take(&mut work.garbage)
+    }
+
     /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time
     /// to stop.
     pub(crate) fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {

@@ -6,6 +6,8 @@
 //! It is not told values: whoever wants one reads it when it is needed, so that what it keeps never
 //! grows with the number of changes. Without an observer nothing is looked at.
 
+use std::collections::HashMap;
+
 use kvik_log::{Effect, Unit};
 
 /// A change of keys.
@@ -30,6 +32,13 @@ pub enum Change<'a> {
         /// The database; none for all.
         database: Option<u32>,
     },
+    /// All keys of a namespace are gone.
+    NamespaceGone {
+        /// Its database.
+        database: u32,
+        /// Its name.
+        namespace: &'a [u8],
+    },
     /// Two databases have changed places.
     Swapped {
         /// One.
@@ -46,28 +55,58 @@ pub trait ChangeObserver: Send + Sync {
     fn observe(&self, change: Change<'_>);
 }
 
-/// Tells an observer what has happened in a unit.
+/// Tells an observer what has happened in a unit. Of a key that is set again and again it hears
+/// once: whoever reads the value meanwhile gets the last one, and is not to be told of it twice.
 #[cold]
 pub(crate) fn tell(observer: &dyn ChangeObserver, unit: &Unit) {
-    unit.iter().for_each(|effect| tell_effect(observer, effect));
+    let mut still_set = HashMap::new();
+    if unit.iter().nth(1).is_some() {
+        for effect in unit.iter() {
+            each_change(effect, &mut |change| {
+                if let Change::Set { database, key } = change {
+                    *still_set.entry((database, key.to_vec())).or_insert(0) += 1;
+                }
+            });
+        }
+    }
+    for effect in unit.iter() {
+        each_change(effect, &mut |change| {
+            if let Change::Set { database, key } = change
+                && let Some(left) = still_set.get_mut(&(database, key.to_vec()))
+            {
+                *left -= 1;
+                if *left > 0 {
+                    return;
+                }
+            }
+            observer.observe(change);
+        });
+    }
 }
 
-fn tell_effect(observer: &dyn ChangeObserver, effect: Effect<'_>) {
+/// Visits the changes of keys that an effect is.
+fn each_change(effect: Effect<'_>, visit: &mut dyn FnMut(Change<'_>)) {
     let Effect {
         database,
         mut words,
     } = effect;
     let Some(verb) = words.next() else { return };
-    let set = |database, key: &[u8]| observer.observe(Change::Set { database, key });
-    let gone = |database, key: &[u8]| observer.observe(Change::Gone { database, key });
     match &*verb {
         // A time to live is not a value.
         b"PEXPIREAT" | b"PERSIST" => {}
-        b"DEL" => words.for_each(|key| gone(database, &key)),
+        b"DEL" => words.for_each(|key| {
+            visit(Change::Gone {
+                database,
+                key: &key,
+            });
+        }),
         b"RENAME" => {
             if let (Some(from), Some(to)) = (words.next(), words.next()) {
-                gone(database, &from);
-                set(database, &to);
+                visit(Change::Gone {
+                    database,
+                    key: &from,
+                });
+                visit(Change::Set { database, key: &to });
             }
         }
         b"MOVE" | b"COPY" => {
@@ -76,34 +115,50 @@ fn tell_effect(observer: &dyn ChangeObserver, effect: Effect<'_>) {
                 return;
             };
             if &*verb == b"MOVE" {
-                gone(database, &from);
-                return set(number(&second).unwrap_or(database), &from);
+                visit(Change::Gone {
+                    database,
+                    key: &from,
+                });
+                return visit(Change::Set {
+                    database: number(&second).unwrap_or(database),
+                    key: &from,
+                });
             }
             // COPY source destination DB number
-            set(
-                words
-                    .nth(1)
-                    .and_then(|word| number(&word))
-                    .unwrap_or(database),
-                &second,
-            );
+            let target = words.nth(1).and_then(|word| number(&word));
+            visit(Change::Set {
+                database: target.unwrap_or(database),
+                key: &second,
+            });
         }
-        b"FLUSHDB" => observer.observe(Change::AllGone {
+        b"FLUSHDB" => visit(Change::AllGone {
             database: Some(database),
         }),
-        b"FLUSHALL" => observer.observe(Change::AllGone { database: None }),
+        b"FLUSHALL" => visit(Change::AllGone { database: None }),
+        // NAMESPACE FLUSH name
+        b"NAMESPACE" => {
+            if let Some(namespace) = words.nth(1) {
+                visit(Change::NamespaceGone {
+                    database,
+                    namespace: &namespace,
+                });
+            }
+        }
         b"SWAPDB" => {
             let databases = (words.next().and_then(|word| number(&word)), words.next());
             if let (Some(one), Some(other)) = databases
                 && let Some(other) = number(&other)
             {
-                observer.observe(Change::Swapped { one, other });
+                visit(Change::Swapped { one, other });
             }
         }
         // All others name their key first.
         _ => {
             if let Some(key) = words.next() {
-                set(database, &key);
+                visit(Change::Set {
+                    database,
+                    key: &key,
+                });
             }
         }
     }

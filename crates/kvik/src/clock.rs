@@ -4,14 +4,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::target;
+
 /// Where a store gets its time from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's clocks.
-    #[default]
+    /// The machine's clocks; the default where the standard library can read them.
     System,
-    /// Microseconds since the epoch, moved by hand: for tests and simulation.
+    /// Microseconds since the epoch, moved by hand: for tests and simulation, and the default where
+    /// the machine's clocks cannot be read.
     Manual(Arc<AtomicU64>),
+    /// Microseconds since the epoch, as this function tells them whenever the store wants to know:
+    /// for programs that the standard library has no clock for.
+    Host(fn() -> u64),
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        match target::HAS_CLOCK {
+            true => Self::System,
+            false => Self::Manual(Arc::default()),
+        }
+    }
 }
 
 impl Clock {
@@ -28,6 +42,7 @@ impl Clock {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |age| age.as_micros() as u64),
             Self::Manual(now) => now.load(Ordering::Acquire),
+            Self::Host(now_us) => now_us(),
         }
     }
 
@@ -42,7 +57,7 @@ impl Clock {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         match self {
             Self::System => Tick::System(*ORIGIN.get_or_init(system_instant)),
-            Self::Manual(_) => Tick::Manual(0),
+            Self::Manual(_) | Self::Host(_) => Tick::Told(0),
         }
     }
 
@@ -50,7 +65,7 @@ impl Clock {
     pub(crate) fn instant(&self) -> Tick {
         match self {
             Self::System => Tick::System(system_instant()),
-            Self::Manual(now) => Tick::Manual(now.load(Ordering::Acquire)),
+            Self::Manual(_) | Self::Host(_) => Tick::Told(self.now_us()),
         }
     }
 }
@@ -60,11 +75,11 @@ fn system_instant() -> Instant {
     Instant::now()
 }
 
-/// A point in time that never goes back.
+/// A point in time that never goes back, unless the program's clock does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tick {
     System(Instant),
-    Manual(u64),
+    Told(u64),
 }
 
 impl Tick {
@@ -73,7 +88,7 @@ impl Tick {
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         match (self, earlier) {
             (Self::System(now), Self::System(then)) => now.duration_since(then).as_nanos() as u64,
-            (Self::Manual(now), Self::Manual(then)) => now.saturating_sub(then) * 1000,
+            (Self::Told(now), Self::Told(then)) => now.saturating_sub(then) * 1000,
             _ => 0,
         }
     }
@@ -118,6 +133,12 @@ impl BatchClock {
             self.since_ns = 0;
             self.now_us = self.wall_us;
         }
+    }
+
+    /// When the latest lap began.
+    #[inline]
+    pub(crate) fn latest(&self) -> Tick {
+        self.last
     }
 
     /// Steady time in milliseconds, as of the latest lap.

@@ -1,6 +1,6 @@
 //! A session with the store inside this process.
 
-use kvik_resp::Value;
+use kvik_resp::{Args, Value};
 
 use crate::db::Db;
 use crate::runner::Runner;
@@ -22,10 +22,16 @@ impl Connection {
         self.runner.run(words)
     }
 
+    /// The same for words that lie in one buffer already.
+    pub fn run_args(&mut self, words: Args<'_>) -> Value {
+        self.runner.run_args(words)
+    }
+
     /// Whether commands such as BLPOP wait, which they do at first, and block the calling thread
-    /// then. Otherwise they answer as if their time were up.
+    /// then. Otherwise, and always in a store without threads, they answer as if their time were
+    /// up.
     pub fn let_wait(&mut self, may_wait: bool) {
-        self.runner.session.may_block = may_wait;
+        self.runner.session.may_block = may_wait && self.db.shared.has_threads();
     }
 
     /// The store.

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use kvik_command::client::Origin;
 use kvik_command::gate::Closure;
@@ -17,13 +18,17 @@ use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
 use crate::feed::thread::FeedPort;
 use crate::load::{self, LoadError, LoadOptions, LoadProgress, LoadReport};
+use crate::lookout::Lookout;
 use crate::options::Options;
 use crate::persist::{OpenError, Persist, Recovered};
 use crate::replay::Replay;
 use crate::runner::Runner;
 use crate::shared::Shared;
 use crate::stripes::Patience;
-use crate::upkeep;
+use crate::upkeep::{self, UpkeepRounds};
+
+/// How often the log is looked after while nobody waits for it.
+const LOG_LOOK: Duration = Duration::from_millis(100);
 
 /// A handle to a store. Clones share it; it closes with the last of them.
 #[derive(Clone)]
@@ -37,9 +42,19 @@ struct Open {
     shared: Arc<Shared>,
     /// Sessions between two calls of [`Db::run`].
     idle: Mutex<Vec<Runner>>,
-    upkeep: Option<JoinHandle<()>>,
+    upkeep: UpkeepBy,
     /// Its files, and the thread that writes them.
-    saver: Mutex<Option<(Arc<Persist>, JoinHandle<()>)>>,
+    saver: Mutex<Option<Saver>>,
+}
+
+/// The files of a store, and the thread that writes them, where there is one.
+type Saver = (Arc<Persist>, Option<JoinHandle<()>>);
+
+/// Who looks after the keys of a store.
+enum UpkeepBy {
+    Thread(Option<JoinHandle<()>>),
+    /// Those who call [`Db::tick`].
+    Callers(Box<Mutex<UpkeepRounds>>),
 }
 
 impl Drop for Open {
@@ -47,7 +62,9 @@ impl Drop for Open {
         self.shared.engine.scripts.stop();
         self.shared.feed.stop();
         self.shared.stripes.alarm.stop();
-        if let Some(thread) = self.upkeep.take() {
+        if let UpkeepBy::Thread(thread) = &mut self.upkeep
+            && let Some(thread) = thread.take()
+        {
             // A panic there has already been reported; there is nobody left to tell.
             let _ = thread.join();
         }
@@ -114,6 +131,25 @@ impl Db {
         }
     }
 
+    /// Does what is due in a store [without threads](Options::without_threads): deletes keys whose
+    /// time has come, frees memory, writes and syncs the log as its policy says, takes snapshots
+    /// that were asked for. Returns after what time there is more to do, unless commands run in
+    /// between; call it at least that often, and after a batch of writes to a log. Where the store
+    /// has threads they do all that, and this returns at once.
+    ///
+    /// Costs what is due; a snapshot or a rewrite of the log is made in one go.
+    pub fn tick(&self) -> Duration {
+        let UpkeepBy::Callers(rounds) = &self.open.upkeep else {
+            return Duration::MAX;
+        };
+        while self.shared.turn_files() {}
+        let next = rounds.lock().turn(&self.shared);
+        match self.shared.is_logged() {
+            true => next.min(LOG_LOOK),
+            false => next,
+        }
+    }
+
     /// Has an observer told of every change of a key from here on. A store has one at most; says
     /// whether this is the one.
     pub fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
@@ -169,9 +205,21 @@ impl Db {
         self.shared.limit_memory();
     }
 
+    /// Begins or ends to treat expired keys as those of another server whose data is imported.
+    pub fn import_mode_changed(&self) {
+        self.shared.obey_import_mode();
+    }
+
     /// Number of stripes, a power of two.
     pub fn stripes(&self) -> usize {
         self.shared.stripes.len()
+    }
+
+    /// The most elements of large values that were touched while stripes were held once, since it
+    /// was asked last. For tests: nothing is counted without debug assertions.
+    #[cfg(debug_assertions)]
+    pub fn take_longest_section(&self) -> u64 {
+        self.shared.stripes.take_longest()
     }
 
     /// Settings, clients and counters.
@@ -291,34 +339,33 @@ impl Db {
     }
 }
 
-/// Tells the program when the upkeep thread panics: keys would expire no more.
-struct Lookout<'a>(&'a Engine);
-
-impl Drop for Lookout<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.host.failed();
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        let upkeep = match shared.has_threads() {
+            true => UpkeepBy::Thread(Some(start_upkeep(Arc::clone(&shared)))),
+            false => {
+                let rounds = UpkeepRounds::new(&shared);
+                UpkeepBy::Callers(Box::new(Mutex::new(rounds)))
+            }
+        };
+        Self {
+            shared,
+            idle: Mutex::default(),
+            upkeep,
+            saver: Mutex::new(None),
         }
     }
 }
 
-impl Open {
-    fn new(shared: Arc<Shared>) -> Self {
-        let worker = Arc::clone(&shared);
-        let upkeep = std::thread::Builder::new()
-            .name("kvik-upkeep".into())
-            .spawn(move || {
-                let _lookout = Lookout(&worker.engine);
-                upkeep::run(&worker);
-            })
-            .expect("the system can start one more thread");
-        Self {
-            shared,
-            idle: Mutex::default(),
-            upkeep: Some(upkeep),
-            saver: Mutex::new(None),
-        }
-    }
+fn start_upkeep(shared: Arc<Shared>) -> JoinHandle<()> {
+    let run = move || {
+        let _lookout = Lookout(&shared.engine);
+        upkeep::run(&shared);
+    };
+    let started = std::thread::Builder::new()
+        .name("kvik-upkeep".into())
+        .spawn(run);
+    started.expect("the system can start one more thread")
 }
 
 impl std::fmt::Debug for Db {

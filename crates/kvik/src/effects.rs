@@ -97,6 +97,15 @@ impl<'a> Collector<'a> {
         self.wanted
     }
 
+    /// The unit, if it is handed over once.
+    #[inline]
+    pub(crate) fn whole_unit(&mut self) -> Option<&mut Unit> {
+        match &mut self.unit {
+            Pending::Whole(unit) => Some(unit),
+            Pending::InTurn(_) => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn with_unit<R>(&mut self, work: impl FnOnce(&mut Unit) -> R) -> R {
         match &mut self.unit {
@@ -128,12 +137,24 @@ impl EffectSink for Collector<'_> {
         self.with_unit(|unit| unit.word(word));
     }
 
+    fn words(&mut self, words: &[&[u8]]) {
+        self.with_unit(|unit| unit.words(words));
+    }
+
     fn rope(&mut self, rope: &Rope) {
         self.with_unit(|unit| unit.rope(rope));
     }
 
     fn end(&mut self) {
         self.with_unit(Unit::end);
+    }
+
+    fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]) {
+        self.with_unit(|unit| {
+            unit.begin(keyspace.0);
+            unit.words(command);
+            unit.end();
+        });
     }
 
     fn former(&mut self, key: FormerKey) -> Option<FormerKey> {

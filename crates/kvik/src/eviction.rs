@@ -22,13 +22,13 @@ use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
 use kvik_store::{
     AccessPolicy, EvictionOrder, EvictionRound, EvictionRules, KeyspaceId, Mode, Namespace,
-    NamespacePolicy,
+    NamespacePolicy, PREPARED_BYTES,
 };
 
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::Patience;
+use crate::stripes::{Held, Patience};
 
 /// Keys evicted while a stripe is held once.
 const KEYS_AT_ONCE: usize = 16;
@@ -78,10 +78,22 @@ enum RoomStep {
     Nothing,
 }
 
+/// Bytes of room to be made beyond what is needed, below a limit.
+fn ahead_of(limit: u64) -> u64 {
+    (limit / AHEAD_PART).min(AHEAD_BYTES)
+}
+
 impl Shared {
     /// Bytes that count towards the limit.
     pub(crate) fn counted_bytes(&self) -> u64 {
         self.stripes.budget.used() + self.engine.rates.client_bytes()
+    }
+
+    /// Whether the store may yet grow by as much memory as is prepared for it. At the limit that
+    /// would only be resident.
+    pub(crate) fn may_grow_far(&self) -> bool {
+        let limit = self.stripes.budget.limit();
+        limit == 0 || limit > self.counted_bytes() + PREPARED_BYTES as u64
     }
 
     /// By how many bytes a limit would be exceeded with `need` more: that of what is held, or that
@@ -122,6 +134,11 @@ impl Shared {
         if self.excess_to_evict(need) == 0 {
             return Room::Found;
         }
+        // Where no key may go, to look for one is in vain.
+        let allowance = self.blessed_allowance();
+        if allowance > 0 && self.excess(need) <= allowance {
+            return Room::Found;
+        }
         let room = match self.make_room_in(need, scope, maker) {
             // What is over the threshold only may be used where nothing is left to evict.
             Room::None if self.excess(need) == 0 => Room::Found,
@@ -132,21 +149,33 @@ impl Shared {
         room
     }
 
+    /// By how many bytes the limit may be exceeded: a quarter of it, where all keys are exempt from
+    /// eviction.
+    fn blessed_allowance(&self) -> u64 {
+        let totals = &self.engine.totals;
+        let blessed = totals.blessed();
+        match blessed > 0 && blessed >= totals.all().keys && self.eviction_rules().is_some() {
+            true => self.stripes.budget.limit() / 4,
+            false => 0,
+        }
+    }
+
     #[cold]
     fn make_room_in(&self, need: u64, scope: EvictionScope<'_>, maker: &mut RoomMaker<'_>) -> Room {
         let excess = || self.excess_to_evict(need);
+        let ahead = ahead_of(self.stripes.budget.limit());
         let EvictionScope::Within(namespaces) = scope else {
-            return self.make_room_now(&excess, self.eviction_rules().as_ref(), maker);
+            return self.make_room_now(&excess, ahead, self.eviction_rules().as_ref(), maker);
         };
         let mut room = None;
         for rules in namespaces.iter().filter_map(|it| self.rules_of(it)) {
-            room = Some(self.make_room_now(&excess, Some(&rules), maker));
+            room = Some(self.make_room_now(&excess, ahead, Some(&rules), maker));
             if room != Some(Room::None) {
                 break;
             }
         }
         // Where no key may go, memory may still be there to be freed.
-        room.unwrap_or_else(|| self.make_room_now(&excess, None, maker))
+        room.unwrap_or_else(|| self.make_room_now(&excess, ahead, None, maker))
     }
 
     /// Makes room in a namespace, so that it has at most `max` bytes with those that are promised.
@@ -160,7 +189,7 @@ impl Shared {
         match (excess(), self.rules_of(namespace)) {
             (0, _) => Room::Found,
             (_, None) => Room::None,
-            (_, rules) => self.make_room_now(&excess, rules.as_ref(), maker),
+            (_, rules) => self.make_room_now(&excess, ahead_of(max), rules.as_ref(), maker),
         }
     }
 
@@ -168,6 +197,7 @@ impl Shared {
     fn make_room_now(
         &self,
         excess: &dyn Fn() -> u64,
+        ahead: u64,
         rules: Option<&EvictionRules>,
         maker: &mut RoomMaker<'_>,
     ) -> Room {
@@ -181,7 +211,7 @@ impl Shared {
                 return Room::Found;
             }
             index = self.next_stripe(index, in_vain, rules);
-            match self.try_stripe((index, excess, in_vain), rules, maker) {
+            match self.try_stripe((index, excess, in_vain), ahead, rules, maker) {
                 RoomStep::Progress => (in_vain, is_busy) = (0, false),
                 // The key that expires first is there: none of another stripe goes in its place.
                 RoomStep::Busy if is_by_ttl && in_vain == 0 => return Room::Later,
@@ -210,7 +240,8 @@ impl Shared {
             NamespacePolicy::MostHits => EvictionOrder::MostHits,
         };
         let samples = &self.engine.settings.eviction_samples;
-        (!self.is_follower()).then(|| EvictionRules {
+        let may_evict = !self.is_follower() && !self.is_importing();
+        may_evict.then(|| EvictionRules {
             order,
             volatile: false,
             samples: samples.load(Relaxed) as usize,
@@ -221,7 +252,7 @@ impl Shared {
 
     /// How keys are evicted, if they are.
     pub(crate) fn eviction_rules(&self) -> Option<EvictionRules> {
-        if self.is_follower() {
+        if self.is_follower() || self.is_importing() {
             return None;
         }
         let settings = &self.engine.settings;
@@ -242,10 +273,18 @@ impl Shared {
         // Where that had no such key after all, the others are tried.
         match rules {
             Some(rules) if rules.order == EvictionOrder::Ttl && in_vain == 0 => {
-                let first = (0..stripes.len()).min_by_key(|&index| stripes.due(index));
+                let first = (0..stripes.len()).min_by_key(|&index| self.due_of(index, rules));
                 first.unwrap_or(next)
             }
             _ => next,
+        }
+    }
+
+    /// A time before which none of the keys that may be evicted expires in a stripe.
+    fn due_of(&self, index: usize, rules: &EvictionRules) -> u64 {
+        match rules.table {
+            None => self.stripes.due(index),
+            Some(table) => self.engine.totals.due_in(index, table),
         }
     }
 
@@ -254,6 +293,7 @@ impl Shared {
     fn try_stripe(
         &self,
         (index, excess, in_vain): (usize, u64, usize),
+        ahead: u64,
         rules: Option<&EvictionRules>,
         maker: &mut RoomMaker<'_>,
     ) -> RoomStep {
@@ -282,7 +322,6 @@ impl Shared {
             // The next key to expire may be in another stripe.
             return self.evict_in((index, excess, 1), in_vain == 0, rules, maker);
         }
-        let ahead = (self.stripes.budget.limit() / AHEAD_PART).min(AHEAD_BYTES);
         self.evict_in((index, excess + ahead, KEYS_AT_ONCE), false, rules, maker)
     }
 
@@ -311,13 +350,11 @@ impl Shared {
         rules: &EvictionRules,
         maker: &mut RoomMaker<'_>,
     ) -> RoomStep {
-        let Ok(held) = self.stripes.lock(index, maker.patience) else {
+        let Ok(mut held) = self.stripes.lock(index, maker.patience) else {
             return RoomStep::Busy;
         };
-        // Somebody else may have made room with the key for which this stripe was chosen.
-        let stripes = &self.stripes;
-        let is_earlier = |other| other != index && stripes.due(other) < held.next_due();
-        if is_first && (0..stripes.len()).any(is_earlier) {
+        let random = &mut *maker.random;
+        if is_first && !self.is_first_due(&mut held, rules, &mut || random.bits()) {
             return RoomStep::Progress;
         }
         let terms = Terms {
@@ -326,7 +363,6 @@ impl Shared {
             now_us: self.clock.now_us(),
             actor: Actor::Client,
         };
-        let random = &mut *maker.random;
         let (done, _) = Section::run(terms, held, Reach::Nothing, |section, held| {
             if section.mode != Mode::Primary {
                 return EvictionRound::default();
@@ -341,6 +377,28 @@ impl Shared {
         maker.stats.totals.evicted.add(done.keys as u64);
         maker.stats.totals.changes.add(done.keys as u64);
         RoomStep::Progress
+    }
+
+    /// Whether no key of another stripe that may be evicted expires before all of this one.
+    /// Somebody else may have made room with the key for which the stripe was chosen, or that key
+    /// may have been deleted.
+    fn is_first_due(
+        &self,
+        held: &mut Held<'_>,
+        rules: &EvictionRules,
+        random: &mut dyn FnMut() -> u64,
+    ) -> bool {
+        let (index, now_ms) = (held.index(), self.clock.now_us() / 1000);
+        let layout = &self.stripes.layout;
+        held.stripe_mut().settle_due(layout, rules, now_ms, random);
+        let due = match rules.table {
+            None => held.next_due(),
+            Some(_) => self.due_of(index, rules),
+        };
+        let others = (0..self.stripes.len()).filter(|&other| other != index);
+        others
+            .map(|other| self.due_of(other, rules))
+            .all(|other| due <= other)
     }
 
     /// For how long a thread that serves clients makes room before it serves others, in

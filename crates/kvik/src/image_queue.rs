@@ -1,4 +1,4 @@
-//! The queue of an image: changed keys that wait for it to write them, in bytes.
+//! The queue of an image: changed keys that wait for it to write them, in bytes; and how far it is.
 //!
 //! A change of a key that the image still lacks hands over its old value. Where more than
 //! `snapshot-buffer-limit` waits, no write begins before some of it is written.
@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub(crate) struct ImageQueue {
     load: Mutex<Option<Arc<ImageLoad>>>,
+    /// Keys there were when the image began.
+    keys_total: AtomicU64,
     peak_bytes: AtomicU64,
     deferred: AtomicU64,
 }
@@ -44,8 +46,16 @@ impl ImageQueue {
         is_full
     }
 
-    /// An image begins, with this count of what waits.
-    pub(crate) fn begin(&self, load: &Arc<ImageLoad>) {
+    /// Keys that the image has, and how many of them are written; zeros where none is being taken.
+    pub(crate) fn keys(&self) -> (u64, u64) {
+        let load = self.load.lock();
+        let keys = load.as_ref().map(|load| load.keys());
+        keys.map_or((0, 0), |keys| (self.keys_total.load(Relaxed), keys))
+    }
+
+    /// An image of so many keys begins, with this count of what waits.
+    pub(crate) fn begin(&self, load: &Arc<ImageLoad>, keys_total: u64) {
+        self.keys_total.store(keys_total, Relaxed);
         self.peak_bytes.store(0, Relaxed);
         *self.load.lock() = Some(Arc::clone(load));
     }

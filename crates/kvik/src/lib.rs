@@ -2,7 +2,8 @@
 //!
 //! A [`Db`] is a handle that may be cloned and shared by threads. It runs any command ([`Db::run`],
 //! or a [`Connection`] where state such as SELECT and MULTI is wanted), typed methods for strings
-//! and keys, and closures as transactions ([`Db::transaction`]). Whatever touches several keys
+//! and keys, closures as transactions ([`Db::transaction`]), and batches of writes ([`Db::write`]).
+//! `kvik_client::Store::from(db)` has typed methods for all types. Whatever touches several keys
 //! locks all their stripes first, in ascending order, so every command and every transaction is
 //! strictly serializable on all cores.
 //!
@@ -16,6 +17,7 @@
 #![deny(unsafe_code)]
 
 mod alarm;
+mod batch;
 mod budget;
 mod changes;
 pub mod clock;
@@ -28,6 +30,7 @@ pub mod feed;
 mod image_queue;
 mod keys;
 mod load;
+mod lookout;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod options;
@@ -43,13 +46,16 @@ mod script_threads;
 mod section;
 mod shared;
 mod stamps;
+mod statistics;
 mod stripes;
 mod subscriber;
 mod sync;
+mod target;
 mod transaction;
 mod typed;
 mod upkeep;
 
+pub use batch::Batch;
 pub use changes::{Change, ChangeObserver};
 pub use clock::Clock;
 pub use connection::Connection;
@@ -63,12 +69,13 @@ pub use kvik_command::persistence::FsyncPolicy;
 pub use kvik_command::{Engine, Error, EvictionPolicy, Session};
 pub use kvik_log::{Disk, SystemDisk};
 pub use kvik_resp::Value;
-pub use kvik_store::key_slot;
+pub use kvik_store::{DEFAULT_NAMESPACE, key_slot, namespace_name, rest_of};
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};
 pub use options::Options;
 pub use persist::{OpenError, Recovered};
 pub use queue::{ListEnd, TakenElement, TakenMember};
 pub use replay::Replay;
+pub use statistics::Statistics;
 pub use stripes::Patience;
 pub use subscriber::{ChannelMessage, Subscriber};
 pub use transaction::Transaction;

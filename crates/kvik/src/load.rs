@@ -20,7 +20,7 @@ use std::thread;
 
 use kvik_command::Error;
 use kvik_command::load::{LoadFault, LoadPolicy};
-use kvik_rdb::{FILE_FORMAT, FileError, Text};
+use kvik_rdb::{FILE_FORMAT, FileError, Text, blessed_key};
 use parking_lot::Mutex;
 
 use self::source::Source;
@@ -36,6 +36,9 @@ pub struct LoadOptions {
     pub policy: LoadPolicy,
     /// Whether the file's checksum is verified; the setting `rdbchecksum`.
     pub checks_sum: bool,
+    /// Bytes of the file, 0 if that is not known. Memory is prepared for as many keys as the file
+    /// announces, if so many bytes can hold them.
+    pub len: u64,
 }
 
 impl Default for LoadOptions {
@@ -44,6 +47,7 @@ impl Default for LoadOptions {
             threads: thread::available_parallelism().map_or(1, usize::from),
             policy: LoadPolicy::default(),
             checks_sum: true,
+            len: 0,
         }
     }
 }
@@ -156,14 +160,18 @@ pub(crate) fn load(
         shared,
         policy: options.policy,
         progress,
-        source: Mutex::new(Source::new(input, options.checks_sum)),
+        source: Mutex::new(Source::new(input, options)),
+    };
+    let threads = match shared.has_threads() {
+        true => options.threads,
+        false => 1,
     };
     thread::scope(|scope| {
-        for number in 1..options.threads {
+        for number in 1..threads {
             let loading = &loading;
-            scope.spawn(move || loading.run(number, options.threads));
+            scope.spawn(move || loading.run(number, threads));
         }
-        loading.run(0, options.threads);
+        loading.run(0, threads);
     });
     let source = loading.source.into_inner();
     if let Some(error) = source.error {
@@ -174,6 +182,11 @@ pub(crate) fn load(
         scripts
             .adopt_library(library)
             .map_err(LoadError::Functions)?;
+    }
+    for (name, text) in &source.report.aux {
+        if let Some((database, key)) = blessed_key(name, text) {
+            store::bless(shared, database, key);
+        }
     }
     Ok(LoadReport {
         bytes: source.splitter.offset(),

@@ -12,6 +12,7 @@ use kvik_store::{Layout, Namespaces};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+use crate::target;
 
 /// Databases unless told otherwise.
 const DATABASES: u32 = 16;
@@ -39,6 +40,7 @@ pub struct Options {
     by_slots: bool,
     fsync: FsyncPolicy,
     max_memory: Option<(u64, EvictionPolicy)>,
+    without_threads: bool,
     disk: Option<Arc<dyn Disk>>,
 }
 
@@ -163,6 +165,28 @@ impl Options {
         self
     }
 
+    /// The store starts no thread. What its threads would do is done by
+    /// [`Db::tick`](crate::Db::tick), which the program calls, and by calls that wait for it. No
+    /// call waits for another caller: BLPOP and its like answer as if their time were up. There is
+    /// no feed. Stores for WebAssembly are always like that.
+    ///
+    /// ```
+    /// let db = kvik::Db::in_memory(kvik::Options::default().without_threads());
+    /// db.run(&["SET", "k", "v", "PX", "1"]);
+    /// let next = db.tick();
+    /// assert!(next <= std::time::Duration::from_secs(1));
+    /// ```
+    #[must_use]
+    pub fn without_threads(mut self) -> Self {
+        self.without_threads = true;
+        self
+    }
+
+    /// Whether the store may start threads.
+    pub(crate) fn has_threads(&self) -> bool {
+        target::HAS_THREADS && !self.without_threads
+    }
+
     /// The hash seed, by default random per process. A fixed one makes a store repeatable, and
     /// attackable.
     #[must_use]
@@ -209,7 +233,10 @@ impl Options {
 
     fn stripe_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = || self.threads.unwrap_or_else(cores);
+        let threads = || match self.has_threads() {
+            true => self.threads.unwrap_or_else(cores),
+            false => 1,
+        };
         self.stripes
             .unwrap_or_else(|| (16 * threads()).next_power_of_two().clamp(16, 1024))
     }

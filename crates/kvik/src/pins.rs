@@ -52,6 +52,17 @@ struct Board {
     line: Vec<(u64, Arc<Claim>)>,
 }
 
+/// Who waits for a unit to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Nobody,
+    /// Who wants one of its keys.
+    Few,
+    /// Who needs all stripes, for which no unit may be at work, and thereby everybody else who
+    /// wants to begin one.
+    All,
+}
+
 /// The keys that a unit wants to begin with.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -149,6 +160,21 @@ impl PinBoard {
         if let Some(own) = place.take() {
             self.board.lock().line.retain(|(at, _)| *at != own);
             self.changed.notify_all();
+        }
+    }
+
+    /// Who waits for a unit to end.
+    pub(crate) fn awaited(&self, id: PinId, now_ms: u64) -> Awaited {
+        let board = self.board.lock();
+        let is_for_all = |(of, _): &(Option<PinId>, Arc<Client>)| of.is_none();
+        let is_barred = board.bars > 0 || now_ms < board.barred_until_ms;
+        if is_barred || board.waiting.iter().any(is_for_all) {
+            return Awaited::All;
+        }
+        let is_for_it = |(of, _): &(Option<PinId>, Arc<Client>)| *of == Some(id);
+        match board.waiting.iter().any(is_for_it) || !board.line.is_empty() {
+            true => Awaited::Few,
+            false => Awaited::Nobody,
         }
     }
 

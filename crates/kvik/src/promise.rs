@@ -66,6 +66,12 @@ impl Drop for PromisedBytes {
 }
 
 impl Shared {
+    /// Whether anything is limited of which room is promised: payload, or bytes of namespaces.
+    pub(crate) fn makes_promises(&self) -> bool {
+        let settings = &self.engine.settings;
+        settings.maxmemory_payload.load(Relaxed) > 0 || settings.namespace_quotas.evicts()
+    }
+
     /// Promises what a command may add, whether or not there is room for it.
     pub(crate) fn promise(&self, all: &Arc<Namespaces>, growth: &[KeyGrowth]) -> Promise {
         let mut promise = Promise {

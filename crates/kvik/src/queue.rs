@@ -38,7 +38,7 @@ pub struct TakenMember {
 /// If a key holds another type, no write is admitted, or the store has become a follower meanwhile.
 impl Db {
     /// Takes the first element of the first of these lists that exists, and returns it with
-    /// the key.
+    /// the key. O(keys)
     ///
     /// ```
     /// # use std::time::Duration;
@@ -62,7 +62,7 @@ impl Db {
         self.take_element("BLPOP", keys, timeout)
     }
 
-    /// The same with the last element.
+    /// The same with the last element. O(keys)
     ///
     /// # Errors
     /// As for all of them.
@@ -75,7 +75,7 @@ impl Db {
     }
 
     /// Moves an element from an end of one list to an end of another, and returns it. An element
-    /// is in one of the two lists at any time.
+    /// is in one of the two lists at any time. O(1)
     ///
     /// # Errors
     /// As for all of them.
@@ -103,6 +103,7 @@ impl Db {
     }
 
     /// Takes the member with the lowest score of the first of these sorted sets that exists.
+    /// O(keys + log n)
     ///
     /// # Errors
     /// As for all of them.
@@ -114,7 +115,7 @@ impl Db {
         self.take_member("BZPOPMIN", keys, timeout)
     }
 
-    /// The same with the highest score.
+    /// The same with the highest score. O(keys + log n)
     ///
     /// # Errors
     /// As for all of them.

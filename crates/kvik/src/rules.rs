@@ -13,6 +13,10 @@ pub(crate) enum Actor {
     Repeater,
     /// Somebody who deletes nothing, whatever the role of the store.
     Observer,
+    /// A client who only reads: while data is imported it hides expired keys.
+    Reader,
+    /// A client who imports data: while that is so it sees expired keys.
+    Importer,
 }
 
 /// The rules of a section. They hold from its beginning to its end.

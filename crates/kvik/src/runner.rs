@@ -13,11 +13,15 @@ use crate::executor::{Executor, Outcome};
 use crate::shared::Shared;
 use crate::stripes::Patience;
 
+/// Words of so many bytes leave their room for those of the next command.
+const KEPT_BYTES: usize = 16 << 10;
+
 /// A session and what runs its commands. Does not keep the store open.
 pub(crate) struct Runner {
     executor: Executor,
     pub(crate) session: Session,
     out: Output,
+    words: ArgsBuf,
     /// Where the answers to blocked calls arrive.
     mailbox: Arc<LocalMailbox>,
 }
@@ -43,19 +47,28 @@ impl Runner {
             ..Origin::embedded()
         });
         session.authenticated = true;
+        session.may_block = shared.has_threads();
         session.speak(Protocol::Resp3);
         Self {
             executor,
             session,
             out: Output::new(),
+            words: ArgsBuf::new(),
             mailbox,
         }
     }
 
     /// Runs one command and returns its reply, null when the session wants none.
     pub(crate) fn run(&mut self, words: &[impl AsRef<[u8]>]) -> Value {
-        let words: ArgsBuf = words.iter().collect();
-        self.run_args(words.as_args())
+        let mut buffer = std::mem::take(&mut self.words);
+        buffer.clear();
+        buffer.extend(words);
+        let reply = self.run_args(buffer.as_args());
+        // What one large value has taken is given back.
+        if buffer.byte_len() <= KEPT_BYTES {
+            self.words = buffer;
+        }
+        reply
     }
 
     /// The same for words that lie elsewhere.
@@ -86,6 +99,9 @@ impl Runner {
                 Outcome::Done => break,
                 // Others are let in between what is done beforehand in slices.
                 Outcome::Busy | Outcome::Begun => std::thread::yield_now(),
+                Outcome::LogFull | Outcome::Paused(_) if !self.executor.shared.has_threads() => {
+                    self.work_for_others()?;
+                }
                 Outcome::LogFull => self.executor.shared.wait_for_room(),
                 Outcome::Blocked(_) => return self.await_answer(),
                 Outcome::Paused(until_ms) => self.executor.shared.wait_for_pause(until_ms),
@@ -93,6 +109,17 @@ impl Runner {
         }
         let lsn = self.executor.take_lsn();
         self.executor.shared.wait_for(lsn)
+    }
+
+    /// Does what the command waits for, where no thread does.
+    #[cold]
+    fn work_for_others(&mut self) -> Result<(), Error> {
+        const ALONE: Error =
+            Error::text("a store without threads cannot wait for what this command waits for");
+        match self.executor.shared.turn_files() {
+            true => Ok(()),
+            false => Err(ALONE),
+        }
     }
 
     /// Blocks this thread until the wait of the session has ended.

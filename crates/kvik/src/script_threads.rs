@@ -69,6 +69,11 @@ impl ScriptThreads {
         self.errands.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether commands wait for a thread.
+    pub(crate) fn is_short(&self) -> bool {
+        !self.pool.lock().waiting.is_empty()
+    }
+
     /// The next command for a thread to run. None when there has been none for a while: the thread
     /// ends.
     pub(crate) fn next(&self) -> Option<Errand> {

@@ -43,6 +43,9 @@ use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, HeldMany, NoStripes, SharedRead};
 
+/// Promised whenever a stripe is let go.
+const PENDING: &str = "no effect is pending when a stripe is let go";
+
 /// Stripes that a section holds.
 pub(crate) trait Locks: Stripes {
     /// Whether they may be several.
@@ -476,6 +479,20 @@ impl<'a> Section<'a> {
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
+        match self.effects.whole_unit() {
+            Some(unit) if self.departures.is_none() => {
+                let lsn = shared.append(unit, now_ms, reach);
+                assert!(unit.is_empty(), "{PENDING}");
+                lsn
+            }
+            _ => self.hand_over_all(reach),
+        }
+    }
+
+    /// The same, with all that has come up beside the effects.
+    #[inline(never)]
+    fn hand_over_all(&mut self, reach: Reach<'_>) -> Lsn {
+        let (shared, now_ms) = (self.shared, self.now_ms());
         let departures = self.departures.as_mut();
         let (former, reached, reached_all) = departures.map_or_else(Default::default, |it| {
             let former = mem::take(&mut it.aftermath.former);
@@ -488,10 +505,7 @@ impl<'a> Section<'a> {
         self.effects.with_unit(|unit| {
             let has_changed = !unit.is_empty();
             let lsn = shared.append_with(unit, now_ms, reach, former);
-            assert!(
-                unit.is_empty(),
-                "no effect is pending when a stripe is let go"
-            );
+            assert!(unit.is_empty(), "{PENDING}");
             if reached.is_empty() || !shared.is_logged() {
                 return lsn;
             }

@@ -42,6 +42,14 @@ const IMAGED: u8 = 16;
 const OBSERVED: u8 = 32;
 /// Memory is limited.
 const LIMITED: u8 = 64;
+/// The data of another server is being imported.
+const IMPORTING: u8 = 128;
+
+/// The work of the threads that keep files, for callers to do where there are none.
+pub(crate) trait FileWork: Send + Sync {
+    /// Does what there is to do; says whether there was anything.
+    fn turn(&self, shared: &Arc<Shared>) -> bool;
+}
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -58,6 +66,9 @@ pub(crate) struct Shared {
     pub(crate) script_threads: ScriptThreads,
     pub(crate) feed: FeedHub,
     pub(crate) image_queue: Arc<ImageQueue>,
+    has_threads: bool,
+    /// The work on files, where no thread does it.
+    file_work: OnceLock<Arc<dyn FileWork>>,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
 }
@@ -68,6 +79,7 @@ impl Shared {
             .seed
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = options.layout(seed);
+        let has_threads = options.has_threads();
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
         options.apply_to(&engine.settings);
         if let Some(databases) = options.database_count() {
@@ -101,6 +113,8 @@ impl Shared {
             script_threads: ScriptThreads::default(),
             feed: FeedHub::default(),
             image_queue: Arc::default(),
+            has_threads,
+            file_work: OnceLock::new(),
             random: AtomicU64::new(seed),
         };
         shared.limit_memory();
@@ -113,6 +127,23 @@ impl Shared {
     pub(crate) fn session(&self, origin: Origin) -> Session {
         let client = self.engine.clients.add(origin, self.clock.now_us() / 1000);
         Session::new(client, !self.engine.settings.needs_password())
+    }
+
+    /// Whether the store may start threads, and callers may wait for each other.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.has_threads
+    }
+
+    /// Has callers do the work on files.
+    pub(crate) fn work_by(&self, files: Arc<dyn FileWork>) {
+        // A store opens its files once.
+        let _ = self.file_work.set(files);
+    }
+
+    /// Does work on files that waits, where no thread does; says whether there was any.
+    pub(crate) fn turn_files(self: &Arc<Self>) -> bool {
+        let files = self.file_work.get();
+        files.is_some_and(|files| files.turn(self))
     }
 
     #[inline]
@@ -144,6 +175,30 @@ impl Shared {
     #[inline]
     pub(crate) fn is_follower(&self) -> bool {
         self.state.load(Relaxed) & FOLLOWER != 0
+    }
+
+    /// Whether the data of another server is being imported: nothing is evicted, and nothing
+    /// expires but what a client writes to.
+    #[inline]
+    pub(crate) fn is_importing(&self) -> bool {
+        self.state.load(Relaxed) & IMPORTING != 0
+    }
+
+    /// Obeys the setting from the next command on. A section keeps to the rules it began with.
+    pub(crate) fn obey_import_mode(&self) {
+        if self.engine.settings.import_mode.load(Relaxed) {
+            self.state.fetch_or(IMPORTING, Relaxed);
+        } else {
+            self.state.fetch_and(!IMPORTING, Relaxed);
+        }
+    }
+
+    /// Whether nothing but a log can keep a command out, and the log has room for what it changes.
+    #[inline]
+    pub(crate) fn is_open_for(&self, changes: bool) -> bool {
+        let is_open = self.engine.gate.is_open() & (self.engine.pause.until_ms() == 0);
+        let is_logged_only = self.state.load(Relaxed) == LOGGED;
+        (is_open & is_logged_only) && (!changes || self.log.get().is_some_and(|log| log.has_room()))
     }
 
     /// The log, while effects go there.
@@ -299,15 +354,26 @@ impl Shared {
         match actor {
             Actor::Repeater => Mode::Follower,
             Actor::Observer => Mode::Paused,
-            Actor::Client if self.is_follower() || is_paused() => Mode::Paused,
-            Actor::Client => Mode::Primary,
+            _ if self.is_follower() || is_paused() => Mode::Paused,
+            Actor::Reader if self.is_importing() => Mode::Paused,
+            Actor::Importer if self.is_importing() => Mode::Importing,
+            Actor::Client | Actor::Reader | Actor::Importer => Mode::Primary,
         }
     }
 
     /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on
     /// disk before somebody may be told of these keys. A unit without effects only looks.
+    #[inline]
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
-        self.append_with(unit, now_ms, reach, Vec::new())
+        let takers = self.state.load(Relaxed) & (LOGGED | KEPT | OBSERVED);
+        match self.log.get() {
+            Some(log) if takers == LOGGED && !unit.is_empty() => {
+                let lsn = log.append(unit, now_ms);
+                self.stamps.stamp(&self.stripes.layout, reach, lsn);
+                lsn
+            }
+            _ => self.append_with(unit, now_ms, reach, Vec::new()),
+        }
     }
 
     /// The same with what keys held before it.
@@ -440,5 +506,9 @@ impl Upkeep for Shared {
 
     fn limits_changed(&self) {
         self.limit_memory();
+    }
+
+    fn stripe_waits(&self) -> u64 {
+        self.stripes.waits()
     }
 }

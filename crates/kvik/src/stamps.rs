@@ -86,6 +86,7 @@ impl Stamps {
     }
 
     /// Notes that the unit behind which `lsn` is has changed these keys, whose stripes are held.
+    #[inline]
     pub(crate) fn stamp(&self, layout: &Layout, reach: Reach<'_>, lsn: Lsn) {
         let (stripes, lsn) = (self.stripes(), lsn.get());
         let key = |hash| stripes[layout.stripe_of(hash)].stamp_key(layout, hash, lsn);

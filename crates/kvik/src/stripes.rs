@@ -6,12 +6,13 @@
 //! of a stripe publishes when its next key expires, so that the expiry thread need not lock to
 //! look.
 
+#[cfg(debug_assertions)]
+mod longest;
 mod several;
+mod turns;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use kvik_store::{
@@ -33,10 +34,6 @@ const SPINS: u32 = if cfg!(all(test, feature = "model")) {
 } else {
     100
 };
-
-/// How long who takes a stripe again and again leaves it to those who could not have it: the time
-/// in which they come back.
-const LEFT: Duration = Duration::from_micros(50);
 
 /// Keys whose lookups are begun together: enough to overlap, few enough for the first to stay in
 /// the cache.
@@ -60,10 +57,13 @@ struct Cell {
     stripe: Biased<Stripe>,
     /// When its next key expires, in milliseconds since the epoch; `u64::MAX` for never.
     due: AtomicU64,
-    /// Whether somebody has put off what needs it.
+    /// Whether somebody has put off what needs it, and has not come back.
     wanted: AtomicBool,
     /// Bytes by which the stripe has grown since the budget was told.
     unsettled: AtomicI64,
+    /// The most elements that a section has touched which began or ended with this stripe.
+    #[cfg(debug_assertions)]
+    longest: std::sync::atomic::AtomicU64,
 }
 
 /// Puts stripes into the order in which they are locked, each of them once.
@@ -81,6 +81,8 @@ pub(crate) struct SharedStripes {
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
+    /// How often a stripe was taken when somebody wanted it.
+    waits: CachePadded<std::sync::atomic::AtomicU64>,
     growth: Mutex<()>,
     /// Whether who has the growth token waits for a stripe: 1 or 0.
     growing: AtomicU64,
@@ -96,6 +98,8 @@ impl SharedStripes {
                 due: AtomicU64::new(u64::MAX),
                 wanted: AtomicBool::new(false),
                 unsettled: AtomicI64::new(0),
+                #[cfg(debug_assertions)]
+                longest: Default::default(),
             })
         };
         let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
@@ -107,6 +111,7 @@ impl SharedStripes {
             readers,
             layout,
             alarm: Alarm::default(),
+            waits: CachePadded::default(),
             growth: Mutex::default(),
             growing: AtomicU64::new(0),
             budget: Budget::default(),
@@ -131,6 +136,25 @@ impl SharedStripes {
 
     pub(crate) fn len(&self) -> usize {
         self.cells.len()
+    }
+
+    /// The most elements that were touched while stripes were held once, since it was asked last.
+    #[cfg(debug_assertions)]
+    pub(crate) fn take_longest(&self) -> u64 {
+        let longest = self
+            .cells
+            .iter()
+            .map(|it| it.longest.swap(0, Ordering::Relaxed));
+        longest.max().unwrap_or(0)
+    }
+
+    /// How often a stripe was taken when somebody wanted it, since the start.
+    pub(crate) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    fn note_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Fetches from memory what looking up these hashes will read: all buckets first, then the
@@ -229,10 +253,18 @@ impl SharedStripes {
             index,
             stripe,
             is_changed: false,
+            #[cfg(debug_assertions)]
+            _measured: longest::Measured::begin(&cell.longest),
             cell,
             alarm: &self.alarm,
             budget: &self.budget,
         })
+    }
+
+    /// Locks a stripe, if it is free just now.
+    fn try_lock(&self, index: usize) -> Option<Held<'_>> {
+        let stripe = self.cells[index].stripe.try_write(&self.readers, 0)?;
+        Some(self.held(index, stripe))
     }
 
     #[cold]
@@ -241,6 +273,7 @@ impl SharedStripes {
         cell: &'a Cell,
         patience: Patience,
     ) -> Result<Writing<'a, Stripe>, Busy> {
+        self.note_wait();
         // Most sections end within a microsecond, sooner than a thread falls asleep and wakes.
         for _ in 0..SPINS {
             std::hint::spin_loop();
@@ -258,45 +291,14 @@ impl SharedStripes {
         }
     }
 
-    /// Lets others have a stripe that this thread has just let go and is about to take again. A
-    /// moment would do for those who sleep on the lock, but not for those who have put a command
-    /// off: they come back when they have served others.
-    pub(crate) fn give_way(&self, index: usize) {
-        if self.cells[index].wanted.swap(false, Ordering::Relaxed) {
-            thread::park_timeout(LEFT);
-        } else {
-            // Who gives the processor away now is rarely made to while it holds a stripe, for which
-            // others would wait.
-            thread::yield_now();
-        }
-    }
-
-    /// The same for several.
-    pub(crate) fn give_way_with(&self, indices: &[u16]) {
-        match self.take_wanted(indices) {
-            true => thread::park_timeout(LEFT),
-            false => thread::yield_now(),
-        }
-    }
-
-    /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them
-    /// for a moment.
-    pub(crate) fn take_wanted(&self, indices: &[u16]) -> bool {
-        // All flags are taken, also behind the first that is set.
-        indices.iter().fold(false, |wanted, &index| {
-            wanted
-                | self.cells[usize::from(index)]
-                    .wanted
-                    .swap(false, Ordering::Relaxed)
-        })
-    }
-
     fn held<'a>(&'a self, index: usize, mut stripe: Writing<'a, Stripe>) -> Held<'a> {
         stripe.note_write();
         Held {
             index,
             stripe,
             is_changed: false,
+            #[cfg(debug_assertions)]
+            _measured: longest::Measured::begin(&self.cells[index].longest),
             cell: &self.cells[index],
             alarm: &self.alarm,
             budget: &self.budget,
@@ -322,6 +324,8 @@ pub(crate) struct Held<'a> {
     stripe: Writing<'a, Stripe>,
     /// Somebody had the stripe to change it: its sizes and deadline may be others.
     is_changed: bool,
+    #[cfg(debug_assertions)]
+    _measured: longest::Measured<'a>,
     cell: &'a Cell,
     alarm: &'a Alarm,
     budget: &'a Budget,
@@ -627,3 +631,6 @@ impl Stripes for NoStripes {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,8 @@ pub struct ChannelMessage {
 }
 
 /// Listens to channels and patterns, until it is dropped. As an iterator it waits for each next
-/// message, and ends never but for CLIENT KILL.
+/// message, and ends never but for CLIENT KILL. In a store without threads it never waits, and
+/// gives none while no message is there.
 ///
 /// ```
 /// use std::time::Duration;
@@ -153,7 +154,8 @@ impl Subscriber {
     /// disconnected the subscriber.
     pub fn next_within(&mut self, time: Duration) -> Result<Option<ChannelMessage>, Error> {
         let mut waiting = self.inbox.waiting.lock();
-        if waiting.pushes.is_empty() && !waiting.killed {
+        // Without threads nobody could publish meanwhile.
+        if waiting.pushes.is_empty() && !waiting.killed && self.db.shared.has_threads() {
             // A wake-up without a reason only makes the wait shorter where there is nothing.
             let is_idle = |waiting: &mut Waiting| waiting.pushes.is_empty() && !waiting.killed;
             let changed = &self.inbox.changed;
@@ -184,7 +186,7 @@ impl Iterator for Subscriber {
         const LONG: Duration = Duration::from_secs(3600);
         loop {
             match self.next_within(LONG) {
-                Ok(None) => {}
+                Ok(None) if self.db.shared.has_threads() => {}
                 Ok(message) => return message,
                 Err(_) => return None,
             }

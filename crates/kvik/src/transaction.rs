@@ -27,7 +27,7 @@ impl Db {
     /// fails or panics, everything that it has changed is undone, and nothing of it reaches the
     /// log.
     ///
-    /// Blocks as [`Db::run`] does.
+    /// Blocks as [`Db::run`] does. O(keys), and what the closure costs.
     ///
     /// # Errors
     /// The closure's; and before it has run, that no write is admitted; and when it has, that the
@@ -49,10 +49,23 @@ impl Db {
         keys: &[K],
         run: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.transact(keys, 0, run)
+    }
+
+    /// The same for one that is known to write so many bytes.
+    pub(crate) fn transact<K: AsRef<[u8]>, T, E: From<Error>>(
+        &self,
+        keys: &[K],
+        bytes: usize,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let shared = &*self.shared;
         shared.admit(true)?;
         let key = keys.first().map(AsRef::as_ref);
-        let _promise = shared.admit_growth(key, 0)?;
+        // The quotas of namespaces are asked for each key that is set.
+        let has_namespaces = shared.stripes.layout.namespaces().is_some();
+        let bytes = if has_namespaces { 0 } else { bytes };
+        let _promise = shared.admit_growth(key, bytes)?;
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));
@@ -97,7 +110,7 @@ impl Db {
 }
 
 impl Transaction<'_> {
-    /// A string's bytes.
+    /// A string's bytes. O(length)
     ///
     /// # Errors
     /// If the key holds another type.
@@ -109,20 +122,26 @@ impl Transaction<'_> {
         Ok(Some(text))
     }
 
-    /// Sets a string, whatever the key held. Where its namespace has no room for it the
-    /// transaction fails when the closure has returned.
+    /// Sets a string, whatever the key held; it does not expire. Where its namespace has no room
+    /// for it the transaction fails when the closure has returned. O(length)
     pub fn set(&mut self, key: &[u8], value: &[u8]) {
+        self.put(key, value, Expiry::Clear);
+    }
+
+    /// The same with a string that expires at a time, in milliseconds since the epoch. O(length)
+    pub fn set_until(&mut self, key: &[u8], value: &[u8], expire_at_ms: u64) {
+        self.put(key, value, Expiry::At(expire_at_ms));
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
         match admit_set(self.shared, &mut self.guard, key, value.len()) {
-            Ok(_admission) => self
-                .guard
-                .entry(key)
-                .set(NewString::Bytes(value), Expiry::Clear),
+            Ok(_admission) => self.guard.entry(key).set(NewString::Bytes(value), expiry),
             Err(error) => self.refusal = Some(error),
         }
     }
 
     /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says
-    /// whether it exists.
+    /// whether it exists. O(1)
     pub fn set_expiry(&mut self, key: &[u8], expire_at_ms: Option<u64>) -> bool {
         let occupied = self.guard.entry(key).occupied();
         occupied
@@ -130,12 +149,12 @@ impl Transaction<'_> {
             .is_some()
     }
 
-    /// Deletes a key and says whether it existed.
+    /// Deletes a key and says whether it existed. O(1)
     pub fn delete(&mut self, key: &[u8]) -> bool {
         self.guard.delete(key)
     }
 
-    /// Whether a key exists.
+    /// Whether a key exists. O(1)
     pub fn exists(&mut self, key: &[u8]) -> bool {
         self.guard.exists(key)
     }

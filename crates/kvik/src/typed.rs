@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use kvik_command::Error;
+use kvik_command::family::string::{INCRBY, add_integer};
 use kvik_log::Unit;
 use kvik_store::{
     AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyUse, NewString, NoEffects, Reading,
@@ -27,6 +28,9 @@ thread_local! {
     /// The unit of this thread's typed calls, kept for its room.
     static UNIT: Cell<Unit> = const { Cell::new(Unit::new()) };
 }
+
+/// Bytes of the longest text of an integer.
+const MAX_INT_TEXT: usize = 20;
 
 /// Conditions and expiry of [`Db::set_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +50,7 @@ pub struct SetOptions {
 /// what it promises. Where the log is synchronous all of them fail if the log fails before it is
 /// known that what they saw or did is on disk.
 impl Db {
-    /// A string's bytes, or none when the key does not exist.
+    /// A string's bytes, or none when the key does not exist. O(length)
     ///
     /// # Errors
     /// If the key holds another type.
@@ -55,7 +59,7 @@ impl Db {
     }
 
     /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer
-    /// that is used again and again saves the allocation of [`Self::get`].
+    /// that is used again and again saves the allocation of [`Self::get`]. O(length)
     ///
     /// # Errors
     /// If the key holds another type.
@@ -71,7 +75,29 @@ impl Db {
         })
     }
 
-    /// Sets a string, whatever the key held; it does not expire.
+    /// Hands a string's bytes to `read` where they lie, or none when the key does not exist, and
+    /// returns what that returns. Nothing is copied. `read` runs while the key's stripe is held: it
+    /// must be quick, and must not use the store. O(1), and what `read` costs.
+    ///
+    /// ```
+    /// # let db = kvik::Db::memory();
+    /// db.set(b"k", b"value")?;
+    /// let length = db.read(b"k", |bytes| bytes.map_or(0, <[u8]>::len))?;
+    /// assert_eq!(length, 5);
+    /// # Ok::<_, kvik::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn read<R>(&self, key: &[u8], read: impl FnOnce(Option<&[u8]>) -> R) -> Result<R, Error> {
+        self.read_string(key, |string| match string {
+            Some(TextRef::Bytes(bytes)) => read(Some(bytes)),
+            Some(string) => read(Some(&string.text(&mut IntText::default()))),
+            None => read(None),
+        })
+    }
+
+    /// Sets a string, whatever the key held; it does not expire. O(length)
     ///
     /// # Errors
     /// If no write is admitted.
@@ -113,18 +139,27 @@ impl Db {
     #[inline]
     fn overwrite(&self, key: &[u8], home: Home, value: &[u8]) -> bool {
         let shared = &*self.shared;
-        let held = shared.stripes.lock(home.stripe, Patience::Wait);
-        let mut held = held.expect("a patient lock succeeds");
-        // It states no effect and records recency. The store may have got a log in the meantime.
-        if shared.is_special() || shared.engine.settings.access_policy() != AccessPolicy::Recency {
+        let Some(mut held) = self.hold_alone(home) else {
             return false;
-        }
+        };
         let (layout, key) = (&shared.stripes.layout, Key::hashed(key, home.hash));
         let (stripe, now_ms) = (held.stripe_mut(), shared.rough_ms());
         stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects)
     }
 
-    /// Sets a string under conditions and says whether it did.
+    /// The stripe of a key, for a change that states no effect and records recency; none where that
+    /// is not enough.
+    #[inline]
+    fn hold_alone(&self, home: Home) -> Option<Held<'_>> {
+        let shared = &*self.shared;
+        let held = shared.stripes.lock(home.stripe, Patience::Wait);
+        let held = held.expect("a patient lock succeeds");
+        // The store may have got a log in the meantime.
+        let is_recency = shared.engine.settings.access_policy() == AccessPolicy::Recency;
+        (is_recency && !shared.is_special()).then_some(held)
+    }
+
+    /// Sets a string under conditions and says whether it did. O(length)
     ///
     /// # Errors
     /// If no write is admitted.
@@ -148,19 +183,40 @@ impl Db {
     }
 
     /// Adds to the integer that a string holds, 0 when the key does not exist, and returns the sum.
+    /// O(1)
     ///
     /// # Errors
     /// If the value is no integer, the sum is out of range, or no write is admitted.
     pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
-        let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
-        reply.as_int().ok_or_else(|| {
-            Error::new(reply.as_error().map_or_else(String::new, |error| {
-                error.to_str_lossy().replacen("ERR ", "", 1)
-            }))
-        })
+        let shared = &*self.shared;
+        let mut promise = None;
+        if shared.is_guarded() {
+            promise = shared.admit_growth(Some(key), key.len() + MAX_INT_TEXT)?;
+        } else if let Some(sum) = self.add(key, by) {
+            return Ok(sum);
+        }
+        let done = self.write_key(key, |guard, name| {
+            let _admission = admit_set(shared, guard, key, MAX_INT_TEXT)?;
+            guard.call_changes(Some(&INCRBY));
+            add_integer(guard.entry(name), by)
+        });
+        drop(promise);
+        done?
     }
 
-    /// Deletes keys, all at once, and returns how many existed.
+    /// Adds to an integer without a section where that will do, and returns the sum if it did.
+    #[inline]
+    fn add(&self, key: &[u8], by: i64) -> Option<i64> {
+        let shared = &*self.shared;
+        let home = shared.router().place(DATABASE.0, key);
+        let mut held = self.hold_alone(home)?;
+        let (layout, key) = (&shared.stripes.layout, Key::hashed(key, home.hash));
+        let (stripe, now_ms) = (held.stripe_mut(), shared.rough_ms());
+        stripe.add(layout, DATABASE, key, by, now_ms, NoEffects)
+    }
+
+    /// Deletes keys, all at once, and returns how many existed. O(keys); the memory of large values
+    /// is freed behind it.
     ///
     /// # Errors
     /// If no write is admitted.
@@ -170,7 +226,7 @@ impl Db {
         })
     }
 
-    /// Whether a key exists.
+    /// Whether a key exists. O(1)
     ///
     /// # Errors
     /// If the log has failed, where it is synchronous.
@@ -178,7 +234,7 @@ impl Db {
         self.read_key(key, |guard, key| guard.exists(key))
     }
 
-    /// Makes a key expire after so long and says whether it exists.
+    /// Makes a key expire after so long and says whether it exists. O(1)
     ///
     /// # Errors
     /// If no write is admitted.
@@ -193,7 +249,7 @@ impl Db {
         })
     }
 
-    /// Makes a key stay and says whether it was going to expire.
+    /// Makes a key stay and says whether it was going to expire. O(1)
     ///
     /// # Errors
     /// If no write is admitted.
@@ -208,7 +264,7 @@ impl Db {
         })
     }
 
-    /// How long until a key expires: none when it does not exist, `Some(None)` when it stays.
+    /// How long until a key expires: none when it does not exist, `Some(None)` when it stays. O(1)
     ///
     /// # Errors
     /// If the log has failed, where it is synchronous.

@@ -18,7 +18,7 @@ use kvik_command::Random;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
-use kvik_store::{ExpiryRound, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
+use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
 use crate::eviction;
 use crate::section::{Actor, Section, Terms, Touching};
@@ -50,53 +50,86 @@ const WHILE_OFF_MS: u64 = 10;
 
 /// Runs until the alarm says stop.
 pub(crate) fn run(shared: &Arc<Shared>) {
-    let mut unit = Unit::default();
-    let mut random = Random::new(shared.random_seed());
-    let mut next_sample_ms = 0;
+    let mut rounds = UpkeepRounds::new(shared);
     loop {
+        let nap = rounds.look(shared);
+        match shared.stripes.alarm.sleep(nap) {
+            Some(garbage) => rounds.work(shared, garbage),
+            None => return,
+        }
+    }
+}
+
+/// The upkeep of a store, round by round.
+pub(crate) struct UpkeepRounds {
+    unit: Unit,
+    random: Random,
+    next_sample_ms: u64,
+}
+
+impl UpkeepRounds {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        Self {
+            unit: Unit::default(),
+            random: Random::new(shared.random_seed()),
+            next_sample_ms: 0,
+        }
+    }
+
+    /// Does what is due, without a thread for it, and says when it is worth doing so again.
+    pub(crate) fn turn(&mut self, shared: &Shared) -> Duration {
+        let garbage = shared.stripes.alarm.take();
+        self.work(shared, garbage);
+        self.look(shared)
+    }
+
+    /// Does what comes once a second. Returns how long there is nothing to do, unless the alarm
+    /// rings.
+    fn look(&mut self, shared: &Shared) -> Duration {
         let now_ms = shared.clock.now_us() / 1000;
         shared.recent_ms.store(now_ms, Ordering::Relaxed);
-        if now_ms >= next_sample_ms {
+        if now_ms >= self.next_sample_ms {
             shared.sample(now_ms);
             free(shared);
+            shared.engine.host.trim_allocator(false);
             if let Some(namespaces) = shared.stripes.layout.namespaces() {
                 namespaces.drop_idle();
             }
-            forget_tracked(shared, &mut unit);
+            forget_tracked(shared, &mut self.unit);
             if !shared.writes_wait() {
-                sweep(shared, &mut unit);
+                sweep(shared, &mut self.unit);
             }
             walk::go_on(shared);
-            next_sample_ms = now_ms + LONGEST_MS;
+            self.next_sample_ms = now_ms + LONGEST_MS;
         }
         let wake_ms = shared.plan(now_ms);
         let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms));
         let nap = nap.min(prefix::rest(shared)).max(SHORTEST);
-        let nap = match shared.is_limited() {
+        match shared.is_limited() {
             true => nap.min(WHILE_LIMITED),
             false => nap,
-        };
-        match shared.stripes.alarm.sleep(nap) {
-            Some(garbage) => {
-                if !garbage.is_empty() {
-                    drop(garbage);
-                    free(shared);
-                }
-            }
-            None => return,
+        }
+    }
+
+    /// Does what the alarm may have rung for.
+    fn work(&mut self, shared: &Shared, garbage: Vec<Garbage>) {
+        if !garbage.is_empty() {
+            drop(garbage);
+            free(shared);
         }
         // In the order of urgency: keys that are due, memory that the next command may need, work
         // of jobs.
+        let unit = &mut self.unit;
         if shared.expires_actively() {
-            expire(shared, &mut unit);
+            expire(shared, unit);
         }
-        while prepare_memory() {}
+        while shared.may_grow_far() && prepare_memory() {}
         if shared.is_limited() && !shared.writes_wait() {
             shared.engine.note_memory();
-            eviction::help(shared, &mut unit, &mut random);
+            eviction::help(shared, unit, &mut self.random);
         }
         if !shared.writes_wait() {
-            prefix::work(shared, &mut unit);
+            prefix::work(shared, unit);
         }
     }
 }
@@ -159,7 +192,8 @@ impl Shared {
     }
 
     fn expires_actively(&self) -> bool {
-        self.engine.settings.active_expire.load(Ordering::Relaxed) && !self.writes_wait()
+        let is_wanted = self.engine.settings.active_expire.load(Ordering::Relaxed);
+        is_wanted && !self.is_importing() && !self.writes_wait()
     }
 
     /// Whether nothing may be changed just now but by effects of another store.
@@ -249,7 +283,8 @@ fn sweep(shared: &Shared, unit: &mut Unit) {
 /// the system, all in slices.
 fn free(shared: &Shared) {
     for index in 0..shared.stripes.len() {
-        while let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) {
+        loop {
+            let mut held = shared.stripes.lock_last(index);
             // What was cut loose is freed before entries are moved together: compaction waits for
             // an empty list.
             let stripe = held.stripe(index);

@@ -11,15 +11,19 @@ use std::path::PathBuf;
 use crate::server::{self, Server};
 
 mod callgrind;
+mod churn;
+mod collections;
 mod cost;
 mod embedded;
 mod evict;
 mod flush;
 mod growth;
 mod hitrate;
+mod hits;
 mod instructions;
 mod memory;
 mod stall;
+mod trace;
 mod zset;
 
 use super::results::Origin;
@@ -30,6 +34,10 @@ use super::{Options, Program};
 pub(super) enum Figure {
     /// Bytes for a key, resident and as the server counts them
     Memory,
+    /// Bytes for an element of collections of 20 to 1,000
+    Collections,
+    /// Resident memory while the sizes of values change, and when all are gone
+    Churn,
     /// Instructions for a command, and for an embedded get and set, in user mode (needs valgrind)
     Instructions,
     /// The longest command while the store grows
@@ -42,10 +50,19 @@ pub(super) enum Figure {
     Stall,
     /// SET at the memory limit: CPU time, resident memory, and how long others wait
     Evict,
-    /// Hit rates of the eviction policies on traces of several shapes
+    /// Hit rates of the eviction policies of servers on traces of several shapes
     Hitrate,
+    /// The same of all policies of this source, in this process; they are the same each time
+    Hits,
     /// The longest ZADD while a sorted set grows, and how long others wait while it goes
     Zset,
+}
+
+impl Figure {
+    /// Whether it needs servers.
+    pub(super) fn is_of_servers(self) -> bool {
+        self != Self::Hits
+    }
 }
 
 /// One figure of one server.
@@ -73,11 +90,21 @@ const COLUMNS: &str =
 pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<PathBuf> {
     let mut readings = Readings::default();
     for figure in &options.figure {
+        if *figure == Figure::Hits {
+            readings.add(
+                "kvik",
+                env!("CARGO_PKG_VERSION"),
+                hits::measure(options.scale),
+            );
+            continue;
+        }
         for program in programs {
             eprintln!("{figure:?} of {}", program.name);
             let subject = Subject { options, program };
             let read = match figure {
                 Figure::Memory => memory::measure(&subject)?,
+                Figure::Collections => collections::measure(&subject)?,
+                Figure::Churn => churn::measure(&subject)?,
                 Figure::Instructions => instructions::measure(&subject)?,
                 Figure::Growth => growth::measure(&subject)?,
                 Figure::Flush => flush::measure(&subject)?,
@@ -85,6 +112,7 @@ pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<Pat
                 Figure::Stall => stall::measure(&subject)?,
                 Figure::Evict => evict::measure(&subject)?,
                 Figure::Hitrate => hitrate::measure(&subject)?,
+                Figure::Hits => continue,
                 Figure::Zset => zset::measure(&subject)?,
             };
             readings.add(&program.name, &program.version, read);

@@ -147,8 +147,7 @@ impl Blocking {
     /// Sends a command.
     pub(super) fn send(&mut self, words: &[&str]) -> anyhow::Result<()> {
         let mut command = Vec::new();
-        let words: kvik_resp::ArgsBuf = words.iter().collect();
-        kvik_resp::encode_command(words.as_args(), &mut command);
+        encode(words, &mut command);
         Ok(self.stream.write_all(&command)?)
     }
 
@@ -179,6 +178,12 @@ impl Blocking {
         self.stream.set_nonblocking(false)?;
         Ok(peeked.is_some())
     }
+}
+
+/// Appends a command as it is sent.
+pub(super) fn encode(words: &[&str], commands: &mut Vec<u8>) {
+    let words: kvik_resp::ArgsBuf = words.iter().collect();
+    kvik_resp::encode_command(words.as_args(), commands);
 }
 
 /// A thread's share of the connections.

@@ -12,7 +12,7 @@ const CRATE: &str = "crates/kvik-store/src/";
 /// From the bottom up. A new module gets its place when it is made.
 const FLOORS: &[&[&str]] = &[
     &["raw"],
-    &["text", "kind", "namespace", "slot"],
+    &["text", "kind", "namespace", "slot", "blessing"],
     &[
         "packed",
         "shareable",
@@ -21,6 +21,7 @@ const FLOORS: &[&[&str]] = &[
         "layout",
         "garbage",
     ],
+    &["shape"],
     &["cells"],
     &["former", "source"],
     &["table_image", "trace"],

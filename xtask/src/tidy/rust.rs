@@ -14,12 +14,15 @@ const LONG: &str = "// long:";
 
 /// Where `unsafe` may stand. Everywhere else a safe way exists.
 const UNSAFE: &[&str] = &[
+    "crates/kvik-cli/src/allocator.rs",
+    "crates/kvik-cli/src/code_pages.rs",
+    "crates/kvik-ffi/benches/",
     "crates/kvik-ffi/src/",
     "crates/kvik-rope/src/incoming.rs",
     "crates/kvik-store/src/raw/",
     "crates/kvik/src/sync/biased",
     "crates/kvik-script/src/calls.rs",
-    "crates/kvik-script/src/interpreter.rs",
+    "crates/kvik-script/src/execution.rs",
     "crates/kvik-script/src/link.rs",
     "crates/kvik-script/src/raise.rs",
     "crates/kvik-script/src/stack.rs",

@@ -1,9 +1,11 @@
 //! A connection of the load: batches of commands, in the protocol of a door.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::ops::RangeInclusive;
 
 use anyhow::{anyhow, bail};
-use kvik_client::{Client, Options};
+use kvik_client::{Client, Store, Value};
 
 use super::subject::Subject;
 use super::work::Work;
@@ -22,11 +24,20 @@ pub(super) struct Exchange {
 pub(super) trait Lane: Send {
     /// A batch of the same command for some keys.
     fn exchange(&mut self, work: Work, keys: &[String], value: &str) -> anyhow::Result<Exchange>;
+
+    /// Whether a key is one that this connection is to ask for.
+    fn serves(&self, _key: &str) -> bool {
+        true
+    }
 }
 
-pub(super) fn open(subject: &Subject) -> anyhow::Result<Box<dyn Lane>> {
+/// Opens the connection with this number.
+pub(super) fn open(subject: &Subject, number: u64) -> anyhow::Result<Box<dyn Lane>> {
     Ok(match subject {
-        Subject::Resp(endpoint) => Box::new(RespLane(Client::open(endpoint, &Options::default())?)),
+        Subject::Resp(endpoint, options) => Box::new(RespLane(Client::open(endpoint, options)?)),
+        Subject::Cluster(url, options) => {
+            Box::new(ClusterLane::open(Store::open_with(url, options)?, number)?)
+        }
         Subject::Door(place) => match place.scheme {
             Scheme::Neks => Box::new(NeksLane(NeksLink::open(place)?)),
             Scheme::Kiba => Box::new(LineLane::kiba(place)?),
@@ -51,12 +62,68 @@ impl Lane for RespLane {
                 self.0.pipeline(&commands)?
             }
         };
-        let mut exchange = Exchange::default();
-        for error in replies.iter().filter_map(|reply| reply.as_error()) {
-            exchange.errors += 1;
-            exchange.error.get_or_insert_with(|| error.to_string());
+        Ok(counted(&replies))
+    }
+}
+
+/// Counts the errors among replies.
+fn counted(replies: &[Value]) -> Exchange {
+    let mut exchange = Exchange::default();
+    for error in replies.iter().filter_map(|reply| reply.as_error()) {
+        exchange.errors += 1;
+        exchange.error.get_or_insert_with(|| error.to_string());
+    }
+    exchange
+}
+
+/// A connection to one node, of whose keys its batches are made: one of several nodes' keys would
+/// be as many small batches.
+struct ClusterLane {
+    store: Store,
+    /// The slots of the node.
+    slots: Vec<RangeInclusive<i64>>,
+}
+
+impl ClusterLane {
+    /// The connections have the nodes in turn.
+    fn open(mut store: Store, number: u64) -> anyhow::Result<Self> {
+        let reply = store.call(&["CLUSTER", "SLOTS"])?;
+        let mut nodes: BTreeMap<(Vec<u8>, i64), Vec<RangeInclusive<i64>>> = BTreeMap::new();
+        for run in reply.as_slice().unwrap_or_default() {
+            if let Some([first, last, node, ..]) = run.as_slice()
+                && let (Some(first), Some(last)) = (first.as_int(), last.as_int())
+                && let Some([host, port, ..]) = node.as_slice()
+            {
+                let host = host.as_bytes().unwrap_or_default().to_vec();
+                let node = (host, port.as_int().unwrap_or_default());
+                nodes.entry(node).or_default().push(first..=last);
+            }
         }
-        Ok(exchange)
+        let nth = number % (nodes.len() as u64).max(1);
+        let slots = nodes.into_values().nth(nth as usize).unwrap_or_default();
+        Ok(Self { store, slots })
+    }
+}
+
+impl Lane for ClusterLane {
+    fn serves(&self, key: &str) -> bool {
+        let slot = i64::from(kvik::key_slot(key.as_bytes()));
+        self.slots.iter().any(|run| run.contains(&slot))
+    }
+
+    fn exchange(&mut self, work: Work, keys: &[String], value: &str) -> anyhow::Result<Exchange> {
+        let mut pipeline = self.store.pipeline();
+        for key in keys {
+            match work {
+                Work::Get => {
+                    pipeline.get(key);
+                }
+                Work::Set => {
+                    pipeline.set(key, value);
+                }
+            }
+        }
+        Ok(counted(&pipeline.run()?.into_values()))
     }
 }
 

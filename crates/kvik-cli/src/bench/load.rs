@@ -67,11 +67,11 @@ impl Load {
     pub(super) fn run(
         &self,
         work: Work,
-        open: impl Fn() -> anyhow::Result<Box<dyn Lane>>,
+        open: impl Fn(u64) -> anyhow::Result<Box<dyn Lane>>,
         server: &str,
     ) -> anyhow::Result<Measured> {
         let lanes: Vec<_> = (0..self.connections)
-            .map(|_| open())
+            .map(open)
             .collect::<anyhow::Result<_>>()?;
         let course = Course {
             begin: Barrier::new(lanes.len() + 1),
@@ -124,12 +124,7 @@ impl Load {
         let mut schedule = Schedule::new(self, number);
         while !course.is_over.load(Ordering::Relaxed) {
             keys.clear();
-            for _ in 0..self.pipeline {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                keys.push(name(state % self.keys));
-            }
+            keys.extend((0..self.pipeline).map(|_| self.choose(&mut state, &*lane)));
             let since = schedule.wait();
             let exchange = lane.exchange(work, &keys, &value)?;
             let time = since.elapsed();
@@ -153,6 +148,25 @@ impl Load {
             sum.error = own.error;
         }
         Ok(())
+    }
+
+    /// A key that the connection serves, or any where it hardly serves one.
+    fn choose(&self, state: &mut u64, lane: &dyn Lane) -> String {
+        const DRAWS: u32 = 1000;
+        let mut draw = || {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            name(*state % self.keys)
+        };
+        let mut key = draw();
+        for _ in 0..DRAWS {
+            if lane.serves(&key) {
+                break;
+            }
+            key = draw();
+        }
+        key
     }
 
     fn value(&self) -> String {
@@ -294,7 +308,7 @@ mod tests {
     fn what_is_late_counts_from_when_it_was_due() {
         let load = load(Some(8000.0));
         let measured = load
-            .run(Work::Set, || Ok(Box::new(Stalling(false))), "here")
+            .run(Work::Set, |_| Ok(Box::new(Stalling(false))), "here")
             .unwrap();
         // A batch a millisecond of each connection; those due in the stall have waited as well.
         assert!(measured.longest >= Duration::from_millis(25));

@@ -20,11 +20,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ArgMatches;
 
-use crate::cli::settings::endpoint;
+use crate::cli::settings::{endpoint, options};
 use crate::door::Place;
 use load::Load;
 use report::Row;
-use subject::Subject;
+use subject::{Subject, is_cluster};
 pub(crate) use work::Work;
 
 /// Runs `kvik bench`.
@@ -42,7 +42,7 @@ fn try_run(matches: &ArgMatches) -> anyhow::Result<()> {
     let load = Load::from_matches(matches);
     let mut subjects = vec![first(matches)?];
     if let Some(other) = matches.get_one::<String>("vs") {
-        subjects.push(Subject::parse(other)?);
+        subjects.push(Subject::parse(other, options(matches))?);
     }
     let works: Vec<Work> = matches
         .get_many("test")
@@ -60,20 +60,27 @@ fn try_run(matches: &ArgMatches) -> anyhow::Result<()> {
     Ok(write!(out, "{}", report::table(&rows, subjects.len()))?)
 }
 
-/// The target that `-u` names, a door perhaps, or host and port.
+/// The target that `-u` names, a door or a cluster perhaps, or host and port.
 fn first(matches: &ArgMatches) -> anyhow::Result<Subject> {
     let url = matches.get_one::<String>("url");
+    if let Some(url) = url.filter(|url| is_cluster(url)) {
+        return Ok(Subject::Cluster(url.clone(), options(matches)));
+    }
     match url.and_then(|url| Place::parse(url)) {
         Some(place) => Ok(Subject::Door(place)),
-        None => Ok(Subject::Resp(endpoint(matches)?)),
+        None => {
+            let endpoint = Box::new(endpoint(matches)?);
+            Ok(Subject::Resp(endpoint, options(matches)))
+        }
     }
 }
 
 fn measure(load: &Load, work: Work, subject: &Subject) -> anyhow::Result<Row> {
     let name = subject.to_string();
-    let open = || lane::open(subject).with_context(|| format!("cannot connect to {name}"));
+    let open =
+        |number| lane::open(subject, number).with_context(|| format!("cannot connect to {name}"));
     if work == Work::Get {
-        load.fill(open()?.as_mut())?;
+        load.fill(open(0)?.as_mut())?;
     }
     let before_us = subject.cpu_us();
     let measured = load.run(work, open, &name)?;

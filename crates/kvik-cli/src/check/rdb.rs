@@ -6,6 +6,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kvik::{Connection, Db};
 use kvik_log::DiskReader;
@@ -32,9 +33,10 @@ pub(super) struct Snapshot {
     pub(super) version: u16,
     /// Who wrote it, as far as it says.
     pub(super) writer: String,
-    /// Its keys, and those that expire.
+    /// Its keys, those that expire, and those whose time has come.
     pub(super) keys: u64,
     pub(super) expiring: u64,
+    pub(super) overdue: u64,
     /// Databases that have keys.
     pub(super) databases: u64,
     /// Libraries of functions.
@@ -107,6 +109,7 @@ struct Reading {
     database: u64,
     /// Whether the database has had a key.
     is_used: bool,
+    now_ms: u64,
     found: Snapshot,
 }
 
@@ -118,6 +121,7 @@ impl Reading {
             writer: "an unknown server".to_owned(),
             keys: 0,
             expiring: 0,
+            overdue: 0,
             databases: 0,
             functions: 0,
             empty: 0,
@@ -129,6 +133,7 @@ impl Reading {
             payload: Vec::new(),
             database: 0,
             is_used: false,
+            now_ms: now_ms(),
             found,
         }
     }
@@ -237,7 +242,9 @@ impl Reading {
 
     fn count(&mut self, record: &KeyRecord<'_>) {
         self.found.keys += 1;
-        self.found.expiring += u64::from(record.header.expire_at.is_some());
+        let expire_at = record.header.expire_at;
+        self.found.expiring += u64::from(expire_at.is_some());
+        self.found.overdue += u64::from(expire_at.is_some_and(|at_ms| at_ms < self.now_ms));
         self.found.databases += u64::from(!self.is_used);
         self.is_used = true;
         self.found.servers.need_type(record.header.object);
@@ -250,6 +257,12 @@ impl Reading {
         self.found.servers.and(&header);
         self.found
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file tells when keys expire")]
+fn now_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |passed| passed.as_millis() as u64)
 }
 
 /// The opcode of a module's data besides its values.
@@ -267,6 +280,7 @@ fn elements(record: &mut KeyRecord<'_>) -> Result<(), Corrupt> {
         Value::Hash(kvik_rdb::Hash::Shaped(fields)) => each(fields),
         Value::Stream(parts) => each(parts),
         Value::Array(parts) => each(parts),
+        Value::Bitmap(bitmap) => bitmap.for_each_part(|_, _| {}),
         // Packed bytes are validated by the store.
         Value::Set(_) | Value::SortedSet(_) | Value::Hash(_) => Ok(()),
     }

@@ -97,7 +97,8 @@ impl Servers {
             12 => (Some((7, 4)), None),
             13 => (Some((8, 6)), None),
             14 => (Some((8, 8)), None),
-            15..80 => (Some((8, 10)), None),
+            15 => (Some((8, 10)), None),
+            16..80 => (Some((8, 12)), None),
             80 => (None, Some((9, 0))),
             81.. => (None, Some((9, 1))),
         };
@@ -121,6 +122,7 @@ impl Servers {
             ObjectType::HashShaped | ObjectType::HashShapedListpack => {
                 self.need(&what(), Some((8, 10)), None);
             }
+            ObjectType::Bitmap => self.need(&what(), Some((8, 12)), None),
             // All older types need no more than the header that they came with.
             _ => match object.version() {
                 11 => self.need(&what(), Some((7, 2)), Some(FIRST_VALKEY)),

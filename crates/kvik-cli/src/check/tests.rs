@@ -89,7 +89,7 @@ fn a_changed_byte_is_found_with_its_place() {
     let end = file.len() - 9;
     file[end - 1] ^= 1;
     let (text, _) = check_file("dump.rdb", &file);
-    let reason = "dump.rdb: DAMAGED: wrong checksum: the file says ";
+    let reason = "dump.rdb: DAMAGED: RDB CRC error: the file says ";
     assert!(text.starts_with(reason), "{text}");
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use clap::ArgMatches;
 use kvik_client::{DEFAULT_PORT, Endpoint, Options, Protocol};
 
@@ -40,7 +40,7 @@ impl Settings {
             endpoint: endpoint(matches)?,
             options: Options {
                 protocol,
-                ..Options::default()
+                ..options(matches)
             },
             format,
             colours,
@@ -75,19 +75,46 @@ pub(crate) fn endpoint(matches: &ArgMatches) -> anyhow::Result<Endpoint> {
     if let Some(user) = text(matches, "user") {
         endpoint.username = Some(user.clone());
     }
-    // In this order: what is typed, the URL, the environment, which may hold a password for another
-    // server.
-    if let Some(password) = text(matches, "password")
-        .cloned()
-        .or_else(|| endpoint.password.take())
-        .or_else(password_from_environment)
-    {
-        endpoint.password = Some(password);
-    }
+    endpoint.password = password(matches, endpoint.password.take());
     if let Some(db) = matches.get_one("db") {
         endpoint.db = *db;
     }
+    if matches.get_flag("tls") {
+        ensure!(
+            cfg!(feature = "tls"),
+            "this kvik is built without TLS: build it with the feature tls"
+        );
+        endpoint.tls = true;
+    }
     Ok(endpoint)
+}
+
+/// The password. In this order: what is typed, the URL's, the environment's, which may be for
+/// another server.
+pub(super) fn password(matches: &ArgMatches, of_url: Option<String>) -> Option<String> {
+    let typed = text(matches, "password").cloned();
+    typed.or(of_url).or_else(password_from_environment)
+}
+
+/// How to connect, but for the protocol.
+pub(crate) fn options(matches: &ArgMatches) -> Options {
+    #[cfg(feature = "tls")]
+    let tls = {
+        let file = |name| matches.get_one::<std::path::PathBuf>(name).cloned();
+        kvik_client::TlsOptions {
+            authorities: file("tls-authorities"),
+            identity: file("tls-certificate").zip(file("tls-key")),
+            server_name: text(matches, "tls-name").cloned(),
+        }
+    };
+    // Without the feature nothing connects that would ask for them.
+    #[cfg(not(feature = "tls"))]
+    let _ = matches;
+    Options {
+        #[cfg(feature = "tls")]
+        tls,
+        ..Options::default()
+    }
 }
 
 fn password_from_environment() -> Option<String> {
@@ -191,6 +218,26 @@ mod tests {
             ..Endpoint::tcp("db", 7)
         };
         assert_eq!(settings.endpoint, expected);
+    }
+
+    #[test]
+    fn tls_is_asked_for() {
+        let files = ["--cacert", "ca.pem", "--cert", "c.pem", "--key", "c.key"];
+        let asked = settings(&[&["--tls", "--sni", "db"][..], &files[..]].concat());
+        #[cfg(feature = "tls")]
+        {
+            let asked = asked.unwrap();
+            assert!(asked.endpoint.tls);
+            let expected = kvik_client::TlsOptions {
+                authorities: Some("ca.pem".into()),
+                identity: Some(("c.pem".into(), "c.key".into())),
+                server_name: Some("db".into()),
+            };
+            assert_eq!(asked.options.tls, expected);
+        }
+        #[cfg(not(feature = "tls"))]
+        assert!(asked.unwrap_err().to_string().contains("without TLS"));
+        assert!(settings(&["--cert", "c.pem"]).is_err(), "it has no key");
     }
 
     #[test]

@@ -4,10 +4,38 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use super::place::{DoorStream, Place};
-use super::{Dialogue, Flow};
+use super::{Dialogue, Flow, quoted};
 
 /// A reply is whole when nothing follows it for so long.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// The commands of the door.
+pub(crate) const COMMANDS: [&str; 24] = [
+    "PING",
+    "GET",
+    "SET",
+    "INCR",
+    "DECR",
+    "INCRBY",
+    "DECRBY",
+    "LPUSH",
+    "RPUSH",
+    "LPOP",
+    "RPOP",
+    "SADD",
+    "SREM",
+    "SISMEMBER",
+    "SMEMBERS",
+    "HSET",
+    "HGET",
+    "HDEL",
+    "DEL",
+    "EXISTS",
+    "EXPIRE",
+    "KEYS",
+    "AUTH",
+    "QUIT",
+];
 
 /// A connection.
 pub(crate) struct KibaLink {
@@ -16,9 +44,16 @@ pub(crate) struct KibaLink {
 
 impl KibaLink {
     pub(crate) fn open(place: &Place) -> io::Result<Self> {
-        Ok(Self {
+        let mut link = Self {
             stream: place.connect()?,
-        })
+        };
+        if let Some(password) = &place.password {
+            let reply = link.ask(&format!("AUTH {}", quoted(password.as_bytes())))?;
+            if reply != b"OK" {
+                return Err(io::Error::other(String::from_utf8_lossy(&reply)));
+            }
+        }
+        Ok(link)
     }
 
     /// Sends a line; the reply, empty when the server has closed.
@@ -51,32 +86,7 @@ fn is_pause(error: &io::Error) -> bool {
 
 impl Dialogue for KibaLink {
     fn words(&self) -> &'static [&'static str] {
-        &[
-            "PING",
-            "GET",
-            "SET",
-            "INCR",
-            "DECR",
-            "INCRBY",
-            "DECRBY",
-            "LPUSH",
-            "RPUSH",
-            "LPOP",
-            "RPOP",
-            "SADD",
-            "SREM",
-            "SISMEMBER",
-            "SMEMBERS",
-            "HSET",
-            "HGET",
-            "HDEL",
-            "DEL",
-            "EXISTS",
-            "EXPIRE",
-            "KEYS",
-            "AUTH",
-            "QUIT",
-        ]
+        &COMMANDS
     }
 
     fn say(&mut self, line: &str, out: &mut dyn Write) -> io::Result<Flow> {

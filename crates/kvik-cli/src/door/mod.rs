@@ -33,6 +33,11 @@ pub(crate) trait Dialogue {
     /// The words that a line may begin with.
     fn words(&self) -> &'static [&'static str];
 
+    /// The prompt that also those get who do not sit at a terminal.
+    fn asks_for_line(&self) -> &'static [u8] {
+        b""
+    }
+
     /// Takes one line and writes what comes back.
     fn say(&mut self, line: &str, out: &mut dyn Write) -> io::Result<Flow>;
 
@@ -70,14 +75,19 @@ fn hold(dialogue: &mut dyn Dialogue, place: &Place, command: &[Vec<u8>]) -> io::
         io::stdout().flush()?;
         return dialogue.follow(&mut io::stdout());
     }
+    converse(dialogue, place.to_string())
+}
+
+/// Converses with a person at a terminal, or says the lines of standard input.
+pub(crate) fn converse(dialogue: &mut dyn Dialogue, prompt: String) -> io::Result<()> {
     match io::stdin().is_terminal() {
-        true => talk(dialogue, place),
+        true => talk(dialogue, prompt),
         false => read_lines(dialogue, &mut io::stdin().lock(), &mut io::stdout()),
     }
 }
 
 /// A word as it stands in a line.
-fn quoted(word: &[u8]) -> String {
+pub(crate) fn quoted(word: &[u8]) -> String {
     let text = String::from_utf8_lossy(word);
     match text.contains(char::is_whitespace) || text.is_empty() {
         true => format!("\"{text}\""),
@@ -86,12 +96,13 @@ fn quoted(word: &[u8]) -> String {
 }
 
 /// Says line after line until the input ends.
-pub(crate) fn read_lines(
+fn read_lines(
     dialogue: &mut dyn Dialogue,
     input: &mut dyn BufRead,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for line in input.lines() {
+        out.write_all(dialogue.asks_for_line())?;
         let flow = dialogue.say(&line?, out)?;
         out.flush()?;
         if flow == Flow::End {
@@ -102,9 +113,9 @@ pub(crate) fn read_lines(
 }
 
 /// Converses with a person.
-fn talk(dialogue: &mut dyn Dialogue, place: &Place) -> io::Result<()> {
+fn talk(dialogue: &mut dyn Dialogue, prompt: String) -> io::Result<()> {
     let mut editor = editor(dialogue.words());
-    let prompt = SessionPrompt::new(place.to_string());
+    let prompt = SessionPrompt::new(prompt);
     loop {
         match editor.read_line(&prompt)? {
             Signal::Success(line) => {

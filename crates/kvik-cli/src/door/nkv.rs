@@ -1,7 +1,7 @@
 //! The client of nkv's lines: a connection for each request, and one for each subscription.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use base64::Engine;
@@ -10,15 +10,40 @@ use base64::engine::general_purpose::STANDARD;
 use super::place::{DoorStream, Place};
 use super::{Dialogue, Flow};
 
+/// Commands of the original, for completion and help.
+const COMMANDS: [&str; 6] = [
+    "PUT key value",
+    "GET key",
+    "DELETE key",
+    "HELP",
+    "SUBSCRIBE key",
+    "QUIT",
+];
+const BEYOND: [&str; 5] = [
+    "UNSUBSCRIBE key",
+    "SUBSCRIBE key VALUE",
+    "LIST [key]",
+    "CAS key old new (- for none)",
+    "TIE key value",
+];
+
 /// A server, and the subscriptions there.
 pub(crate) struct NkvLink {
     place: Place,
     client: String,
     requests: u64,
-    subscriptions: Vec<DoorStream>,
-    heard: (Sender<String>, Receiver<String>),
+    subscriptions: Vec<Subscription>,
+    /// Connections whose keys live as long as they do.
+    ties: Vec<DoorStream>,
     /// Whether the time that a request took is printed, and the end of one is for a program of old.
     is_guise: bool,
+}
+
+/// A subscription, whose lines a thread writes as they come.
+struct Subscription {
+    key: String,
+    stream: DoorStream,
+    listener: JoinHandle<()>,
 }
 
 impl NkvLink {
@@ -28,7 +53,7 @@ impl NkvLink {
             client: format!("kvik-{}", std::process::id()),
             requests: 0,
             subscriptions: Vec::new(),
-            heard: channel(),
+            ties: Vec::new(),
             is_guise: false,
         }
     }
@@ -46,19 +71,31 @@ impl NkvLink {
         format!("{}-{}", self.client, self.requests)
     }
 
-    /// Sends a line on a connection of its own; the line that comes back.
-    fn ask(&self, line: &str) -> io::Result<String> {
+    /// A connection that the server has admitted.
+    fn connect(&self) -> io::Result<DoorStream> {
         let mut stream = self.place.connect()?;
-        stream.write_all(line.as_bytes())?;
-        let mut reply = String::new();
-        BufReader::new(stream).read_line(&mut reply)?;
-        Ok(reply.trim_end().to_owned())
+        let Some(password) = &self.place.password else {
+            return Ok(stream);
+        };
+        stream.write_all(format!("AUTH 0 {} {password}\n", self.client).as_bytes())?;
+        let reply = read_line(&mut stream)?;
+        match reply.ends_with(" OK") {
+            true => Ok(stream),
+            false => Err(io::Error::other("the password is wrong")),
+        }
     }
 
+    /// Sends a request on a connection of its own and shows the line that comes back.
     fn request(&mut self, verb: &str, rest: &str, out: &mut dyn Write) -> io::Result<()> {
         let (id, start) = (self.id(), now());
-        let line = format!("{verb} {id} {} {rest}\n", self.client);
-        let reply = self.ask(&line)?;
+        let mut stream = self.connect()?;
+        stream.write_all(format!("{verb} {id} {} {rest}\n", self.client).as_bytes())?;
+        let mut reply = String::new();
+        BufReader::new(stream).read_line(&mut reply)?;
+        self.show(verb, reply.trim_end(), start, out)
+    }
+
+    fn show(&self, verb: &str, reply: &str, start: Instant, out: &mut dyn Write) -> io::Result<()> {
         if self.is_guise {
             writeln!(out, "Request took: {:.2?}", start.elapsed())?;
         }
@@ -79,27 +116,59 @@ impl NkvLink {
         }
     }
 
+    /// Puts a key that lives as long as this conversation.
+    fn tie(&mut self, key: &str, value: &str, out: &mut dyn Write) -> io::Result<()> {
+        let (id, start) = (self.id(), now());
+        let mut stream = self.connect()?;
+        let value = STANDARD.encode(value);
+        stream.write_all(format!("TIE {id} {} {key} {value}\n", self.client).as_bytes())?;
+        let reply = read_line(&mut stream)?;
+        if reply.ends_with(" OK") {
+            self.ties.push(stream);
+        }
+        self.show("TIE", &reply, start, out)
+    }
+
     /// Subscribes; what comes is told from then on.
     fn subscribe(&mut self, key: &str, option: &str, out: &mut dyn Write) -> io::Result<()> {
-        let start = now();
-        let mut stream = self.place.connect()?;
-        let client = &self.client;
+        let (client, start) = (self.client.clone(), now());
+        self.subscriptions.retain(|it| !it.listener.is_finished());
+        // The original takes one subscription to a key.
+        if self.is_guise && self.subscriptions.iter().any(|it| it.key == key) {
+            return self.show("SUB", &format!("{client} FAILED"), start, out);
+        }
+        let mut stream = self.connect()?;
         stream.write_all(format!("SUB {client} {client} {key}{option}\n").as_bytes())?;
         if self.is_guise {
-            writeln!(out, "Request took: {:.2?}", start.elapsed())?;
-            writeln!(out, "{client} OK")?;
+            self.show("SUB", &format!("{client} OK"), start, out)?;
         }
-        self.subscriptions.push(stream.try_clone()?);
-        let (heard, is_guise) = (self.heard.0.clone(), self.is_guise);
-        std::thread::spawn(move || listen(stream, &heard, is_guise));
+        out.flush()?;
+        let (reader, is_guise) = (stream.try_clone()?, self.is_guise);
+        self.subscriptions.push(Subscription {
+            key: key.to_owned(),
+            stream,
+            listener: std::thread::spawn(move || listen(reader, is_guise)),
+        });
         Ok(())
     }
 }
 
 impl Drop for NkvLink {
     fn drop(&mut self) {
-        self.subscriptions.iter().for_each(DoorStream::shut_down);
+        for subscription in &self.subscriptions {
+            subscription.stream.shut_down();
+        }
     }
+}
+
+/// A line without its end. Nothing behind it is taken.
+fn read_line(stream: &mut DoorStream) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while stream.read(&mut byte)? > 0 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
 #[expect(
@@ -110,17 +179,15 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Tells the lines of a subscription: at once where a person sees them, else in their turn.
-fn listen(stream: impl Read, heard: &Sender<String>, is_guise: bool) {
+/// Writes the lines of a subscription as they come.
+fn listen(stream: impl Read, is_guise: bool) {
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         let told = match is_guise {
             true => format!("Recieved update:\n{line}"),
             false => told(&line),
         };
-        if std::io::IsTerminal::is_terminal(&io::stdin()) {
-            // Who has gone sees nothing.
-            let _ = writeln!(io::stdout(), "{told}");
-        } else if heard.send(told).is_err() {
+        // Nobody sees it any more when standard output has ended.
+        if writeln!(io::stdout(), "{told}").is_err() {
             return;
         }
     }
@@ -144,12 +211,10 @@ fn text_of(value: &str) -> String {
 }
 
 impl Dialogue for NkvLink {
-    fn follow(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        // The threads that listen have their own senders, so it ends with the last of them.
-        self.heard.0 = channel().0;
-        while let Ok(line) = self.heard.1.recv() {
-            writeln!(out, "{line}")?;
-            out.flush()?;
+    fn follow(&mut self, _out: &mut dyn Write) -> io::Result<()> {
+        for subscription in self.subscriptions.drain(..) {
+            // It has told what it had to, however it has ended.
+            let _ = subscription.listener.join();
         }
         Ok(())
     }
@@ -162,16 +227,14 @@ impl Dialogue for NkvLink {
             "SUBSCRIBE",
             "UNSUBSCRIBE",
             "LIST",
+            "CAS",
+            "TIE",
             "HELP",
             "QUIT",
         ]
     }
 
     fn say(&mut self, line: &str, out: &mut dyn Write) -> io::Result<Flow> {
-        // What has come meanwhile stands before the answer.
-        while let Ok(line) = self.heard.1.try_recv() {
-            writeln!(out, "{line}")?;
-        }
         let words: Vec<_> = line.split_whitespace().collect();
         let Some((verb, operands)) = words.split_first() else {
             return Ok(Flow::Go);
@@ -185,6 +248,15 @@ impl Dialogue for NkvLink {
             ("DELETE" | "DEL", [key, ..]) => self.request("DEL", key, out)?,
             ("LIST", []) => self.request("LIST", "", out)?,
             ("LIST", [key, ..]) => self.request("LIST", key, out)?,
+            ("CAS", [key, old, new, ..]) => {
+                let old = match *old {
+                    "-" => "-".to_owned(),
+                    old => STANDARD.encode(old),
+                };
+                let rest = format!("{key} {old} {}", STANDARD.encode(new));
+                self.request("CAS", &rest, out)?;
+            }
+            ("TIE", [key, value, ..]) => self.tie(key, value, out)?,
             ("SUBSCRIBE" | "SUB", [key]) => self.subscribe(key, "", out)?,
             ("SUBSCRIBE" | "SUB", [key, ..]) => self.subscribe(key, " VALUE", out)?,
             ("UNSUBSCRIBE" | "UNSUB", [key, ..]) => self.request("UNSUB", key, out)?,
@@ -197,17 +269,12 @@ impl Dialogue for NkvLink {
             }
             ("HELP", _) => {
                 writeln!(out, "Commands:")?;
-                for line in [
-                    "PUT key value",
-                    "GET key",
-                    "DELETE key",
-                    "HELP",
-                    "SUBSCRIBE key",
-                    "QUIT",
-                ] {
+                let beyond = if self.is_guise { &[] } else { &BEYOND[..] };
+                for line in COMMANDS.iter().chain(beyond) {
                     writeln!(out, "{line}")?;
                 }
             }
+            ("CAS" | "TIE", _) => writeln!(out, "CAS key old new, TIE key value")?,
             _ => writeln!(out, "Unknown command")?,
         }
         Ok(Flow::Go)

@@ -20,6 +20,7 @@ pub(crate) enum Scheme {
 pub(crate) struct Place {
     pub(crate) scheme: Scheme,
     pub(crate) address: DoorAddress,
+    pub(crate) password: Option<String>,
 }
 
 /// Its address.
@@ -48,7 +49,11 @@ impl Place {
             }
             _ => return None,
         };
-        // The database is the door's affair.
+        // A user name is not asked for at any door, and the database is the door's affair.
+        let (password, rest) = match rest.rsplit_once('@') {
+            Some((user, rest)) => (user.rsplit(':').next(), rest),
+            None => (None, rest),
+        };
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = usual.split_once(':').unwrap_or_default();
         let address = match authority {
@@ -60,19 +65,29 @@ impl Place {
             Some(port) => format!("{host}:{port}"),
             None => address,
         };
-        Some(Self::tcp(scheme, address))
+        let place = Self::tcp(scheme, address);
+        Some(Self {
+            password: password.map(str::to_owned),
+            ..place
+        })
     }
 
     /// The door at `host:port`.
     pub(crate) fn tcp(scheme: Scheme, address: impl Into<String>) -> Self {
-        let address = DoorAddress::Tcp(address.into());
-        Self { scheme, address }
+        Self::at(scheme, DoorAddress::Tcp(address.into()))
     }
 
     /// The door at a unix socket.
     pub(crate) fn unix(scheme: Scheme, path: impl Into<PathBuf>) -> Self {
-        let address = DoorAddress::Unix(path.into());
-        Self { scheme, address }
+        Self::at(scheme, DoorAddress::Unix(path.into()))
+    }
+
+    fn at(scheme: Scheme, address: DoorAddress) -> Self {
+        Self {
+            scheme,
+            address,
+            password: None,
+        }
     }
 
     /// Connects.
@@ -173,5 +188,8 @@ mod tests {
         assert_eq!(text("nkv://[::1]").as_deref(), Some("[::1]:4222"));
         assert_eq!(text("nkv+unix://").as_deref(), Some("/tmp/nkv/nkv.sock"));
         assert_eq!(text("redis://db"), None);
+        let place = Place::parse("kiba://:se@cret@db").unwrap();
+        assert_eq!(place.password.as_deref(), Some("se@cret"));
+        assert_eq!(place.to_string(), "db:6464");
     }
 }

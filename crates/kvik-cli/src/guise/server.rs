@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::fail;
+use super::flags::Flags;
+use super::{LOGO, fail};
 
 /// The log goes where it is not in the way of what the program prints.
 const LOG: [&str; 2] = ["--logfile", "/dev/stderr"];
@@ -35,9 +36,18 @@ pub(super) fn neks(words: &[String]) -> ExitCode {
 /// `kiba [kiba.conf]`.
 pub(super) fn kiba(words: &[String]) -> ExitCode {
     match words {
-        [] => start(&["--kiba", "--yield-port", "yes"]),
-        [path, ..] => start(&["--kiba", path, "--yield-port", "yes"]),
+        [flag, ..] if flag == "--help" => {
+            println!("Usage: kiba [KIBA.CONF]\n\nWithout a file: 127.0.0.1:6464");
+            ExitCode::SUCCESS
+        }
+        [] => start_kiba(&["--kiba", "--yield-port", "yes"]),
+        [path, ..] => start_kiba(&["--kiba", path, "--yield-port", "yes"]),
     }
+}
+
+fn start_kiba(args: &[&str]) -> ExitCode {
+    println!("{LOGO}\nKiba Server 0.1 (unstable)\n===========================");
+    start(args)
 }
 
 /// `kvns`, which is configured by its environment. Its log goes to standard output, as kvik's does.
@@ -47,34 +57,24 @@ pub(super) fn kvns(arguments: &[OsString]) -> ExitCode {
     kvik_server::run(preset.chain(words))
 }
 
-/// The options of `nkv-server`.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct NkvFlags {
-    addr: Option<String>,
-    dir: Option<String>,
-    level: Option<String>,
-    help: bool,
-    /// An address without a flag, as in earlier eras.
-    place: Option<String>,
-}
-
 const NKV_USAGE: &str = "Usage: nkv-server [--addr SOCKET] [--dir DIR] [--logs DIR] [--level LEVEL] \
                          [--help]\n       nkv-server HOST:PORT";
 
-/// `nkv-server`, of all eras.
+/// `nkv-server`, of all eras. Its log goes to standard output, as that of the original does.
 pub(super) fn nkv(words: &[String]) -> ExitCode {
-    let flags = match nkv_flags(words) {
+    // The log is not written to files of its own.
+    let flags = match Flags::read(words, &["addr", "dir", "logs", "level", "help"]) {
         Ok(flags) => flags,
         Err(error) => {
             println!("error: {error}\n{NKV_USAGE}");
             return ExitCode::SUCCESS;
         }
     };
-    if flags.help {
+    if flags.has("help") {
         println!("{NKV_USAGE}");
         return ExitCode::SUCCESS;
     }
-    let level = match flags.level.as_deref().map(level) {
+    let level = match flags.value("level").map(level) {
         None => "notice",
         Some(Some(level)) => level,
         Some(None) => {
@@ -84,7 +84,7 @@ pub(super) fn nkv(words: &[String]) -> ExitCode {
         }
     };
     let mut args = vec!["--nkv", "--yield-port", "yes", "--loglevel", level];
-    let address = match (&flags.place, &flags.addr) {
+    let address = match (&flags.place, flags.value("addr")) {
         (Some(place), _) => Some(format!("nkv://{place}")),
         (None, Some(path)) => Some(format!("nkv+unix://{path}")),
         (None, None) => None,
@@ -92,40 +92,13 @@ pub(super) fn nkv(words: &[String]) -> ExitCode {
     if let Some(address) = &address {
         args.extend(["--listen", address]);
     }
-    if let Some(dir) = &flags.dir {
+    if let Some(dir) = flags.value("dir") {
         if let Err(error) = std::fs::create_dir_all(dir) {
             return fail(&format_args!("cannot create {dir}: {error}"));
         }
         args.extend(["--dir", dir]);
     }
-    start(&args)
-}
-
-/// Reads flags as the original does: what follows one and is none itself is its value.
-fn nkv_flags(words: &[String]) -> Result<NkvFlags, String> {
-    let (mut flags, mut seen) = (NkvFlags::default(), Vec::new());
-    let mut words = words.iter().peekable();
-    while let Some(word) = words.next() {
-        let Some(name) = word.strip_prefix("--") else {
-            flags.place = Some(word.clone()).filter(|word| word.contains(':'));
-            continue;
-        };
-        if seen.contains(&name) {
-            return Err(format!("Duplicate flag {name}"));
-        }
-        seen.push(name);
-        let value = words.next_if(|word| !word.starts_with("--")).cloned();
-        match name {
-            "addr" => flags.addr = value,
-            "dir" => flags.dir = value,
-            "level" => flags.level = value,
-            // The log is not written to files of its own.
-            "logs" => {}
-            "help" => flags.help = true,
-            _ => return Err(format!("Unknown flag {name}")),
-        }
-    }
-    Ok(flags)
+    kvik_server::run(args.iter().map(OsString::from).collect::<Vec<_>>())
 }
 
 /// kvik's name of a level.
@@ -142,31 +115,6 @@ fn level(text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn flags(text: &str) -> Result<NkvFlags, String> {
-        let words: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
-        nkv_flags(&words)
-    }
-
-    #[test]
-    fn a_flag_takes_what_follows_it() {
-        let expected = NkvFlags {
-            addr: Some("/tmp/a.sock".into()),
-            dir: Some("d".into()),
-            ..NkvFlags::default()
-        };
-        assert_eq!(
-            flags("--addr /tmp/a.sock --dir d --logs l --level"),
-            Ok(expected)
-        );
-        assert_eq!(
-            flags("127.0.0.1:4222").unwrap().place.as_deref(),
-            Some("127.0.0.1:4222")
-        );
-        assert_eq!(flags("--foo"), Err("Unknown flag foo".into()));
-        assert_eq!(flags("--addr=x"), Err("Unknown flag addr=x".into()));
-        assert_eq!(flags("--dir a --dir b"), Err("Duplicate flag dir".into()));
-    }
 
     #[test]
     fn levels_have_names_and_numbers() {

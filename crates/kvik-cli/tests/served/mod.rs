@@ -80,6 +80,13 @@ impl Served {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
+    /// Ends it without a warning.
+    pub(crate) fn kill(&self) {
+        let id = self.process.id().to_string();
+        let killed = Command::new("kill").args(["-KILL", &id]).status();
+        assert!(killed.unwrap().success());
+    }
+
     /// Asks it to end as a service manager does, and waits for that; its directory stays.
     pub(crate) fn terminate(mut self) -> TempDir {
         let id = self.process.id().to_string();
@@ -101,14 +108,18 @@ impl Drop for Served {
     clippy::disallowed_methods,
     reason = "another process decides when it is ready"
 )]
-pub(crate) fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+pub(crate) fn comes(is_there: impl Fn() -> bool) -> bool {
     for _ in 0..1000 {
         if is_there() {
-            return;
+            return true;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("{what} does not come");
+    false
+}
+
+pub(crate) fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    assert!(comes(is_there), "{what} does not come");
 }
 
 /// Runs `kvik` without input.

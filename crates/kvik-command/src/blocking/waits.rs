@@ -20,6 +20,8 @@ impl BlockedCall {
         session.protocol = self.protocol;
         session.no_touch = self.no_touch;
         session.may_block = false;
+        // Whoever serves it holds what it needs, and has brought what there is.
+        session.takes_long = true;
         session
     }
 }
@@ -92,6 +94,11 @@ impl Ctx<'_> {
     /// Has the client wait until one of the keys can serve the command. The command has seen that
     /// none of them can, and writes no reply.
     pub fn block(&mut self, block: Block) {
+        if self.session.errand.is_some() {
+            // Only the client's own session can wait: it runs the command again.
+            self.session.comes_back = true;
+            return;
+        }
         let call = Arc::new(self.blocked_call(block));
         let waiter: Arc<dyn Waiter> = Arc::clone(&call) as _;
         let counts = &self.engine.blocked;

@@ -7,10 +7,12 @@ use kvik_resp::Args;
 use kvik_store::Event;
 
 use super::argument::{self, Argument, Length, Style};
+use super::databases::Databases;
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{self, InvalidKeys, KeyShape, KeySpec, LegacyRange};
 use super::row::{Arrival, Deprecation, Preparation, Readiness, Row};
 use super::syntax;
+use super::work::Work;
 use crate::Handler;
 
 /// One command or subcommand.
@@ -255,6 +257,12 @@ impl Command {
         self.locking() == Locking::Keys && self.row.reaches_all.is_none()
     }
 
+    /// How much a call does while it holds the stripes of its keys.
+    pub fn work(&self) -> Work {
+        let prepared = self.row.preparation.map(|_| Work::Prepared);
+        self.row.work.or(prepared).unwrap_or(Work::Constant)
+    }
+
     /// The work to be done in parts, with its keys at hand, before it runs.
     #[inline]
     pub fn preparation(&self) -> Option<Preparation> {
@@ -274,6 +282,16 @@ impl Command {
     /// The check whether there is something for a blocked call.
     pub fn arrival(&self) -> Option<Arrival> {
         self.row.arrival
+    }
+
+    /// The databases that it reaches.
+    pub fn databases(&self) -> Databases {
+        let uses_data = self.flags.intersects(Flags::WRITE | Flags::READONLY) || self.has_keys();
+        let usual = match uses_data {
+            true => Databases::Selected,
+            false => Databases::None,
+        };
+        self.row.databases.unwrap_or(usual)
     }
 
     /// Whether it has subcommands.

@@ -8,8 +8,10 @@
 use kvik_resp::Args;
 use kvik_store::Guard;
 
+use super::databases::Databases;
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{KeyFinder, KeySpec};
+use super::work::Work;
 use crate::{Ctx, Engine, Handler, Session};
 
 /// One declared command or subcommand.
@@ -36,9 +38,11 @@ pub struct Row {
     pub(super) locking: Option<Locking>,
     pub(super) reaches_all: Option<ReachesAll>,
     pub(super) preparation: Option<Preparation>,
+    pub(super) work: Option<Work>,
     pub(super) readiness: Option<Readiness>,
     pub(super) arrival: Option<Arrival>,
     pub(super) event: Option<&'static str>,
+    pub(super) databases: Option<Databases>,
 }
 
 /// The effect of one call's arguments on the keys of a command with [`KeyFlags::VARIABLE`].
@@ -143,9 +147,11 @@ impl Row {
             locking: None,
             reaches_all: None,
             preparation: None,
+            work: None,
             readiness: None,
             arrival: None,
             event: None,
+            databases: None,
         }
     }
 
@@ -188,6 +194,12 @@ impl Row {
     /// Not to be used any more since `since`; `replaced_by` is what to use instead.
     pub fn deprecated(mut self, since: &'static str, replaced_by: &'static str) -> Self {
         self.deprecation = Some(Deprecation { since, replaced_by });
+        self
+    }
+
+    /// The databases that it reaches, where these are not the selected one or none.
+    pub fn databases(mut self, databases: Databases) -> Self {
+        self.databases = Some(databases);
         self
     }
 

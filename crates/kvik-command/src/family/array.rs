@@ -13,7 +13,7 @@ use kvik_resp::{Args, Reply, parse_i64};
 use kvik_store::{ArrayMut, ArrayRef, Entry, IntText, StringRef, ValueRef, View};
 
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// Positions that a reply may have at most, where holes are shown: nobody stored them.
 const POSITIONS_MAX: u64 = 1_000_000;
@@ -54,10 +54,12 @@ fn reads() -> Vec<Row> {
             .fast()
             .about("Returns the element with an index."),
         command("ARMGET", "key index [index ...]", armget)
+            .long()
             .fast()
             .complexity("O(N) where N is the number of indexes")
             .about("Returns the elements with some indexes."),
         command("ARGETRANGE", "key start end", scan::argetrange)
+            .long()
             .complexity("O(N) where N is the number of indexes in the range")
             .about("Returns the elements between two indexes, and nil for each hole."),
         command(
@@ -65,6 +67,7 @@ fn reads() -> Vec<Row> {
             "key start end [LIMIT limit:integer]",
             scan::arscan,
         )
+        .long()
         .complexity("O(N) where N is the number of elements in the range")
         .about("Returns the elements between two indexes with these."),
         command("ARINFO", "key [FULL]", scan::arinfo)
@@ -75,6 +78,7 @@ fn reads() -> Vec<Row> {
             .access(&[KeyFlags::RO])
             .about("Returns the index at which the next element is inserted."),
         command("ARLASTITEMS", "key count:integer [REV]", ring::arlastitems)
+            .long()
             .complexity("O(N) where N is the count")
             .about("Returns the elements that were inserted last."),
     ]
@@ -93,12 +97,14 @@ fn searches() -> Vec<Row> {
     };
     vec![
         command("ARGREP", GREP_SYNTAX, grep::argrep)
+            .long()
             .about("Returns the indexes of elements that satisfy conditions."),
         command(
             "AROP",
             "key start end operation:<SUM|MIN|MAX|AND|OR|XOR|MATCH value|USED>",
             aggregate::arop,
         )
+        .long()
         .about("Returns what the elements between two indexes come to."),
     ]
 }
@@ -107,23 +113,27 @@ fn writes() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).write();
     vec![
         command("ARSET", "key index value [value ...]", arset)
+            .long()
             .may_grow()
             .fast()
             .access(&[KeyFlags::RW_UPDATE])
             .complexity("O(N) where N is the number of values")
             .about("Sets elements from an index on."),
         command("ARMSET", "key index value [index value ...]", armset)
+            .long()
             .may_grow()
             .fast()
             .access(&[KeyFlags::RW_UPDATE])
             .complexity("O(N) where N is the number of values")
             .about("Sets elements with some indexes."),
         command("ARDEL", "key index [index ...]", ardel)
+            .long()
             .fast()
             .access(&[KeyFlags::RW_DELETE])
             .complexity("O(N) where N is the number of indexes")
             .about("Deletes the elements with some indexes."),
         command("ARDELRANGE", "key start end [start end ...]", ardelrange)
+            .long()
             .access(&[KeyFlags::RW_DELETE])
             .complexity("O(N) where N is the number of elements deleted")
             .about("Deletes the elements between two indexes."),
@@ -138,12 +148,14 @@ fn inserts() -> Vec<Row> {
     };
     vec![
         command("ARINSERT", "key value [value ...]", ring::arinsert)
+            .long()
             .may_grow()
             .fast()
             .access(&[KeyFlags::RW_INSERT])
             .complexity("O(N) where N is the number of values")
             .about("Inserts elements behind the one that was inserted last."),
         command("ARRING", "key size:integer value [value ...]", ring::arring)
+            .long()
             .may_grow()
             .complexity("O(N) where N is the number of values, and of elements if the size changes")
             .about("Inserts elements into a ring of a size."),
@@ -183,6 +195,40 @@ fn ascending(args: Args<'_>, at: usize) -> Result<RangeInclusive<u64>, Error> {
     Ok(one.min(other)..=one.max(other))
 }
 
+/// Visits the elements of the array at word 1 from one index to another, some at a time, until
+/// `visit` says no.
+fn visit_range(
+    ctx: &mut Ctx<'_>,
+    from: u64,
+    to: u64,
+    mut visit: impl FnMut(&mut Reply<'_>, u64, StringRef<'_>) -> bool,
+) -> Result<(), Error> {
+    let mut next = Some(from);
+    while let Some(start) = next.take() {
+        let Some(array) = array(ctx.keys.peek(ctx.key(1)))? else {
+            return Ok(());
+        };
+        let (reply, mut left) = (&mut ctx.reply, SLICE);
+        for (index, value) in array.range(start, to) {
+            if left == 0 {
+                next = Some(index);
+                break;
+            }
+            left -= 1;
+            if !visit(reply, index, value) {
+                return Ok(());
+            }
+        }
+        if next.is_some() {
+            // How many there are is not known before: so many that the rest is done elsewhere.
+            let most = array.count().min(from.abs_diff(to).saturating_add(1));
+            ctx.weigh(usize::try_from(most).unwrap_or(usize::MAX))?;
+            ctx.breathe()?;
+        }
+    }
+    Ok(())
+}
+
 fn ensure_size<'w>(mut values: impl Iterator<Item = &'w [u8]>) -> Result<(), Error> {
     match values.all(|value| value.len() <= ArrayMut::MAX_BYTES) {
         true => Ok(()),
@@ -217,13 +263,17 @@ fn arget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn armget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let array = array(ctx.keys.read(ctx.key(1)))?;
-    ctx.reply.array(ctx.args.len() - 2);
-    for word in ctx.args.tail(2).iter() {
-        let index = index(word)?;
-        write_value(&mut ctx.reply, array.and_then(|array| array.get(index)));
-    }
-    Ok(())
+    array(ctx.keys.read(ctx.key(1)))?;
+    let words = ctx.args.tail(2);
+    ctx.reply.array(words.len());
+    ctx.read_in_slices(words.len(), |ctx, slice| {
+        let array = array(ctx.keys.view(ctx.key(1)))?;
+        for word in words.slice(slice) {
+            let index = index(word)?;
+            write_value(&mut ctx.reply, array.and_then(|array| array.get(index)));
+        }
+        Ok(())
+    })
 }
 
 fn arset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -233,8 +283,12 @@ fn arset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::text("array index overflow"));
     }
     ensure_size(values.iter())?;
-    let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
-    let filled = array.set(first, values.iter());
+    let mut filled = 0;
+    ctx.change_in_slices(values.len(), |ctx, slice| {
+        let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
+        filled += array.set(first + slice.start as u64, values.slice(slice).iter());
+        Ok(())
+    })?;
     ctx.reply.unsigned(filled);
     Ok(())
 }
@@ -255,25 +309,29 @@ fn armset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         .clone()
         .try_for_each(|at| index(&args[at]).map(drop))?;
     ensure_size(args.tail(2).iter())?;
-    let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
     let mut filled = 0;
-    for at in pairs {
-        filled += i64::from(array.set_one(index(&args[at])?, &args[at + 1]));
-    }
+    ctx.change_in_slices(pairs.len(), |ctx, slice| {
+        let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
+        for at in slice.map(|pair| 2 + 2 * pair) {
+            filled += i64::from(array.set_one(index(&args[at])?, &args[at + 1]));
+        }
+        Ok(())
+    })?;
     ctx.reply.integer(filled);
     Ok(())
 }
 
 fn ardel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let words = ctx.args.tail(2).iter();
-    words.clone().try_for_each(|word| index(word).map(drop))?;
-    let deleted = match ctx.keys.entry(ctx.key(1)) {
-        Entry::Vacant(_) => 0,
-        occupied => {
+    let (words, mut deleted) = (ctx.args.tail(2), 0);
+    words.iter().try_for_each(|word| index(word).map(drop))?;
+    ctx.change_in_slices(words.len(), |ctx, slice| {
+        if let occupied @ Entry::Occupied(_) = ctx.keys.entry(ctx.key(1)) {
+            let words = words.slice(slice).iter();
             let mut array = occupied.array_mut()?;
-            array.delete(words.filter_map(|word| index(word).ok()))
+            deleted += array.delete(words.filter_map(|word| index(word).ok()));
         }
-    };
+        Ok(())
+    })?;
     ctx.reply.unsigned(deleted);
     Ok(())
 }
@@ -283,14 +341,35 @@ fn ardelrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     pairs
         .clone()
         .try_for_each(|at| ascending(args, at).map(drop))?;
-    let mut deleted = 0;
-    if let entry @ Entry::Occupied(_) = ctx.keys.entry(ctx.key(1)) {
+    let found = array(ctx.keys.peek(ctx.key(1)))?;
+    let count = found.map_or(0, |array| array.count());
+    let asked = pairs.clone().try_fold(0_u64, |sum, at| {
+        let range = ascending(args, at)?;
+        let len = (range.end() - range.start()).saturating_add(1);
+        Ok::<_, Error>(sum.saturating_add(len))
+    });
+    ctx.weigh(usize::try_from(count.min(asked?)).unwrap_or(usize::MAX))?;
+    let (mut deleted, mut left, mut from) = (0, pairs.peekable(), None);
+    ctx.change_while(|ctx| {
+        let (Some(&at), entry @ Entry::Occupied(_)) = (left.peek(), ctx.keys.entry(ctx.key(1)))
+        else {
+            return Ok(false);
+        };
+        let range = ascending(args, at)?;
+        let (first, last) = (from.take().unwrap_or(*range.start()), *range.end());
         let mut array = entry.array_mut()?;
-        for at in pairs {
-            let range = ascending(args, at)?;
-            deleted += array.delete_range(*range.start(), *range.end());
+        // They go by nodes, which costs less than to look at them.
+        from = array
+            .view()
+            .range(first, last)
+            .nth(4 * SLICE)
+            .map(|it| it.0);
+        deleted += array.delete_range(first, from.map_or(last, |next| next - 1));
+        if from.is_none() {
+            left.next();
         }
-    }
+        Ok(true)
+    })?;
     ctx.reply.unsigned(deleted);
     Ok(())
 }

@@ -38,13 +38,13 @@ fn reads() -> Vec<Row> {
             .fast()
             .since("2.2.0")
             .about("Returns one bit of a string."),
-        command("BITCOUNT", BITCOUNT_SYNTAX, range::bitcount)
+        command("BITCOUNT", BITCOUNT_SYNTAX, range::bitcount).long()
             .since("2.6.0")
             .complexity(LENGTH_OF_STRING)
             .changed("7.0.0", "Added the `BYTE` and `BIT` options.")
             .changed("8.0.0", "The end may be left out.")
             .about("Counts the bits of a string that are set."),
-        command("BITPOS", BITPOS_SYNTAX, range::bitpos)
+        command("BITPOS", BITPOS_SYNTAX, range::bitpos).long()
             .since("2.8.7")
             .complexity(LENGTH_OF_STRING)
             .changed("7.0.0", "Added the `BYTE` and `BIT` options.")
@@ -53,7 +53,7 @@ fn reads() -> Vec<Row> {
             "BITRANGEINTARRAY",
             "key start end [BYTE|BIT] [LIMIT count] [ZEROS]",
             range::bitrangeintarray,
-        )
+        ).long()
         .since("8.12.0")
         .complexity(
             "O(N+M) where N is the number of bytes in the range and M the number of offsets returned",
@@ -76,6 +76,7 @@ fn writes() -> Vec<Row> {
             .since("2.2.0")
             .about("Sets or clears one bit of a string and returns what it was."),
         command("BITOP", BITOP_SYNTAX, operation::bitop)
+            .long()
             .event("set")
             .since("2.6.0")
             .complexity("O(N) where N is the length of all strings together")

@@ -72,7 +72,6 @@ fn rows_about_itself() -> Vec<Row> {
             tracking::TRACKING_SYNTAX,
             tracking::tracking,
         )
-        .allow_busy()
         .since("6.0.0")
         .complexity("O(1). Some options may introduce additional complexity.")
         .about("Has the server tell the client of changes of the keys that it caches."),
@@ -81,7 +80,6 @@ fn rows_about_itself() -> Vec<Row> {
             .since("6.0.0")
             .about("Says whether the keys that the next command reads are cached."),
         command("CLIENT TRACKINGINFO", "", tracking::trackinginfo)
-            .allow_busy()
             .since("6.2.0")
             .about("Describes how this connection caches."),
         command("CLIENT GETREDIR", "", tracking::getredir)
@@ -106,6 +104,9 @@ fn rows_about_itself() -> Vec<Row> {
             .allow_busy()
             .since("7.2.0")
             .about("Says whether this connection's commands count as uses of keys."),
+        command("CLIENT IMPORT-SOURCE", "<ON|OFF>", import_source)
+            .since("8.1.0")
+            .about("Says whether this connection imports another server's data: it sees what has expired."),
     ]
 }
 
@@ -320,6 +321,16 @@ fn on_or_off(ctx: &Ctx<'_>) -> Result<bool, Error> {
 
 fn no_evict(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.session.client.no_evict.store(on_or_off(ctx)?, Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn import_source(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let is_importing = ctx.engine.settings.import_mode.load(Relaxed);
+    if !is_importing && !ctx.is(2, "OFF") {
+        return Err(Error::text("Server is not in import mode"));
+    }
+    ctx.session.client.imports.store(on_or_off(ctx)?, Relaxed);
     ctx.reply.ok();
     Ok(())
 }

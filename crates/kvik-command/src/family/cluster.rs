@@ -5,6 +5,7 @@
 //! of them as the first node does.
 
 mod scan;
+mod slot_stats;
 
 use std::fmt::Write;
 
@@ -13,7 +14,7 @@ use kvik_store::SLOTS;
 use super::command::help;
 use crate::cluster::{SlotRange, Topology};
 use crate::declare::{Begin, Category, Command, Find, Group, KeyFlags, KeySpec, Locking, Row};
-use crate::{Ctx, Error, Handler};
+use crate::{Ctx, Error, Handler, SLICE};
 
 const DISABLED: Error = Error::text("This instance has cluster support disabled");
 
@@ -48,23 +49,30 @@ const PER_NODE: &str = "O(N) where N is the total number of cluster nodes";
 fn about_nodes() -> Vec<Row> {
     vec![
         command("CLUSTER INFO", "", info)
+            .loading()
             .tips(UNSTABLE)
             .about("Returns figures about the cluster."),
-        command("CLUSTER MYID", "", myid).about("Returns the id of this node."),
+        command("CLUSTER MYID", "", myid)
+            .loading()
+            .about("Returns the id of this node."),
         command("CLUSTER MYSHARDID", "", myid)
+            .loading()
             .since("7.2.0")
             .tips(UNSTABLE)
             .about("Returns the id of this node's shard, which is that of the node."),
         command("CLUSTER NODES", "", nodes)
+            .loading()
             .complexity(PER_NODE)
             .tips(UNSTABLE)
             .about("Describes the nodes, a line each."),
         command("CLUSTER SHARDS", "", shards)
+            .loading()
             .since("7.0.0")
             .complexity(PER_NODE)
             .tips(UNSTABLE)
             .about("Returns slots and nodes of each shard."),
         command("CLUSTER SLOTS", "", slots)
+            .loading()
             .complexity(PER_NODE)
             .changed("4.0.0", "Added node IDs.")
             .changed("7.0.0", "Added additional networking metadata field.")
@@ -97,7 +105,7 @@ fn about_nodes() -> Vec<Row> {
 
 fn about_slots() -> Vec<Row> {
     vec![
-        command("CLUSTER KEYSLOT", "key", keyslot)
+        command("CLUSTER KEYSLOT", "key:string", keyslot)
             .complexity("O(N) where N is the number of bytes in the key")
             .about("Returns the slot of a key."),
         command("CLUSTER COUNTKEYSINSLOT", "slot", count_keys)
@@ -108,6 +116,7 @@ fn about_slots() -> Vec<Row> {
             .complexity("O(N) where N is the number of keys in the stripe of the slot")
             .tips(UNSTABLE)
             .about("Returns some keys of a slot."),
+        slot_stats::row(),
     ]
 }
 
@@ -331,13 +340,27 @@ fn get_keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (Some(slot), Ok(count)) = (slot, count) else {
         return Err(Error::text("Invalid slot or number of keys"));
     };
-    let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
-    let mut found = 0;
-    ctx.keys.for_each_in_slot(slot, count, |view| {
-        reply.bulk(view.key());
-        found += 1;
-    });
-    reply.finish_array(all, found);
+    let is_empty = count == 0 || ctx.keys.slot_len(slot) == 0;
+    if !is_empty {
+        let passed = ctx.keys.keys_beside_slot(slot);
+        ctx.weigh(passed)?;
+    }
+    let all = ctx.reply.deferred_array();
+    let (mut found, mut next) = (0, Some(0).filter(|_| !is_empty));
+    // That as many were found as the slot has says nothing once others had the stripe.
+    while let Some(cursor) = next.filter(|_| found < count) {
+        if cursor != 0 {
+            ctx.breathe()?;
+        }
+        let reply = &mut ctx.reply;
+        next = ctx.keys.scan_slot(slot, cursor, SLICE, |view| {
+            if found < count {
+                reply.bulk(view.key());
+                found += 1;
+            }
+        });
+    }
+    ctx.reply.finish_array(all, found);
     Ok(())
 }
 

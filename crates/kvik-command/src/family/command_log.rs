@@ -32,6 +32,11 @@ pub(super) fn rows() -> Vec<Row> {
                 "Added client IP address, port and name to the reply.",
             )
             .changed("8.10.0", "Added the number of arguments to the reply.")
+            .changed("8.12.0", "Added the processor time to the reply.")
+            .changed(
+                "0.1.0",
+                "Added how long the command was put off to the reply, and commands that waited for long.",
+            )
             .tips(TIPS)
             .about("Returns the newest slow commands."),
         command("SLOWLOG LEN", "", len)
@@ -95,13 +100,15 @@ fn get_of_kind(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     answer(ctx, kind, count, false)
 }
 
-/// Answers with entries of a log; with the number of words, as SLOWLOG of Redis 8.10 has it.
-fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize, counts_words: bool) -> Result<(), Error> {
+/// Answers with entries of a log. SLOWLOG of Redis 8.10 has the number of words as well, and that
+/// of 8.12 the processor time, which here is nil where it was not measured. Last comes how long the
+/// command waited before it ran.
+fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize, is_full: bool) -> Result<(), Error> {
     let entries = ctx.engine.command_log.newest(kind, count);
     let reply = &mut ctx.reply;
     reply.array(entries.len());
     for entry in entries {
-        reply.array(6 + usize::from(counts_words));
+        reply.array(if is_full { 9 } else { 6 });
         reply.integer(entry.id as i64);
         reply.integer(entry.at_s as i64);
         reply.integer(entry.value as i64);
@@ -109,8 +116,13 @@ fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize, counts_words: bool) -> 
         entry.words.iter().for_each(|word| reply.bulk(word));
         reply.bulk_str(&entry.addr);
         reply.bulk(&entry.name);
-        if counts_words {
+        if is_full {
             reply.integer(entry.word_count as i64);
+            match entry.cpu_us {
+                Some(cpu_us) => reply.integer(cpu_us as i64),
+                None => reply.null(),
+            }
+            reply.integer(entry.waited_us as i64);
         }
     }
     Ok(())

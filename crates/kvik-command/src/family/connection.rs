@@ -2,7 +2,7 @@
 
 use kvik_resp::Protocol;
 
-use crate::declare::{Command, Group, Row};
+use crate::declare::{Command, Databases, Group, Row};
 use crate::session::Session;
 use crate::{Ctx, Engine, Error, REDIS_VERSION};
 
@@ -47,6 +47,7 @@ pub(super) fn rows() -> Vec<Row> {
             .changed("6.0.0", "Added ACL style (username and password).")
             .about("Authenticates the connection."),
         command("SELECT", "index", select)
+            .databases(Databases::Named(&[1]))
             .loading()
             .stale()
             .allow_busy()

@@ -12,7 +12,7 @@ use kvik_store::{
 };
 
 use super::persistence::{finish, wait_for_debug};
-use crate::declare::{Category, Command, Group, Locking, Row};
+use crate::declare::{Category, Command, Databases, Group, Locking, Row};
 use crate::glob::glob_match;
 use crate::{Ctx, Engine, Error, Session};
 
@@ -20,6 +20,7 @@ use crate::{Ctx, Engine, Error, Session};
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Command::new("DEBUG", "subcommand [arg [arg ...]]", debug)
+            .databases(Databases::All)
             .group(Group::Server)
             .admin()
             .noscript()
@@ -151,6 +152,13 @@ const PROBES: &[Probe] = &[
         run: set_scripts_call_all,
     },
     Probe {
+        name: "SET-SKIP-CHECKSUM-VALIDATION",
+        words: 1..=1,
+        usage: "<0|1>",
+        about: "Whether checksums of snapshots and of RESTORE's payloads are believed.",
+        run: set_believes_checksums,
+    },
+    Probe {
         name: "SLEEP",
         words: 1..=1,
         usage: "<seconds>",
@@ -276,6 +284,13 @@ fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn set_scripts_call_all(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let on = ctx.int(2)? != 0;
     ctx.engine.settings.scripts_call_all.store(on, Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn set_believes_checksums(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let on = ctx.int(2)? != 0;
+    ctx.engine.settings.believes_checksums.store(on, Relaxed);
     ctx.reply.ok();
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use kvik_resp::{Args, Protocol, parse_i64};
 
-use crate::declare::{Category, Command, Group, Row};
+use crate::declare::{Category, Command, Databases, Group, Row};
 use crate::feed::{FeedAnswer, FeedInfo, FeedQuery, FeedRequest, FeedSink, FeedStart, Subscriber};
 use crate::session::FeedWait;
 use crate::{Ctx, Engine, Error, Session};
@@ -39,6 +39,7 @@ pub(super) fn rows() -> Vec<Row> {
              [BLOCK milliseconds:integer] [OLD]",
             read,
         )
+        .databases(Databases::All)
         .blocking()
         .waits(wait_for_read)
         .complexity("O(N) where N is the number of changes from the position on that are looked at")
@@ -48,6 +49,7 @@ pub(super) fn rows() -> Vec<Row> {
             "[PREFIX prefix:string [PREFIX prefix:string ...]] [FROM position:string] [OLD]",
             subscribe,
         )
+        .databases(Databases::All)
         .pubsub()
         .arity(-2)
         .waits(wait_for_subscription)

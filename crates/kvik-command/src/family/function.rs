@@ -76,7 +76,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "response_policy:special",
             ])
             .about("Says which function is running, and how many there are."),
-        help("FUNCTION HELP").noscript().since("7.0.0"),
+        help("FUNCTION HELP").since("7.0.0"),
     ]
 }
 

@@ -35,6 +35,7 @@ const UPPERCASE: &str = "Takes units in upper case.";
 fn members() -> Vec<Row> {
     vec![
         command("GEOADD", GEOADD_SYNTAX, geoadd)
+            .long()
             .write()
             .may_grow()
             .access(&[KeyFlags::RW_UPDATE])
@@ -50,11 +51,13 @@ fn members() -> Vec<Row> {
             .complexity("O(1)")
             .about("Returns how far two members are apart."),
         command("GEOHASH", "key [member [member ...]]", geohash)
+            .long()
             .readonly()
             .since("3.2.0")
             .complexity(MEMBERS)
             .about("Returns the positions of members as geohash strings."),
         command("GEOPOS", "key [member [member ...]]", geopos)
+            .long()
             .readonly()
             .since("3.2.0")
             .complexity(MEMBERS)
@@ -68,6 +71,7 @@ const GEODIST_SYNTAX: &str = "key member1 member2 [unit:<M|KM|FT|MI>]";
 fn searches() -> Vec<Row> {
     vec![
         command("GEOSEARCH", GEOSEARCH_SYNTAX, search::geosearch)
+            .long()
             .arity(-7)
             .readonly()
             .since("6.2.0")
@@ -80,6 +84,7 @@ fn searches() -> Vec<Row> {
             GEOSEARCHSTORE_SYNTAX,
             search::geosearchstore,
         )
+        .long()
         .event("geosearchstore")
         .arity(-8)
         .write()
@@ -105,6 +110,7 @@ const GEOSEARCHSTORE_SYNTAX: &str = "destination source [from:<FROMMEMBER member
 fn older_searches() -> Vec<Row> {
     vec![
         command("GEORADIUS", GEORADIUS_SYNTAX, search::georadius)
+            .long()
             .event("georadiusstore")
             .write()
             .may_grow()
@@ -120,6 +126,7 @@ fn older_searches() -> Vec<Row> {
             )
             .about("Returns or stores the members inside a circle."),
         command("GEORADIUS_RO", GEORADIUS_RO_SYNTAX, search::georadius_ro)
+            .long()
             .readonly()
             .since("3.2.10")
             .complexity(AREA)
@@ -136,6 +143,7 @@ fn oldest_searches() -> Vec<Row> {
             BYMEMBER_SYNTAX,
             search::georadiusbymember,
         )
+        .long()
         .event("georadiusstore")
         .write()
         .may_grow()
@@ -155,6 +163,7 @@ fn oldest_searches() -> Vec<Row> {
             BYMEMBER_RO_SYNTAX,
             search::georadiusbymember_ro,
         )
+        .long()
         .readonly()
         .since("3.2.10")
         .complexity(AREA)
@@ -256,13 +265,17 @@ fn each_point(
     tell: impl Fn(&mut Reply<'_>, Option<Point>),
 ) -> Result<(), Error> {
     let members = ctx.args.tail(2);
-    let zset = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
+    let args = ctx.args;
+    read(ctx, &args[1])?;
     ctx.reply.array(members.len());
-    for member in members {
-        let score = zset.and_then(|zset| zset.score(member));
-        tell(&mut ctx.reply, score.map(Point::of_score));
-    }
-    Ok(())
+    ctx.read_in_slices(members.len(), |ctx, slice| {
+        let zset = ctx.keys.view(ctx.key(1)).map(zset).transpose()?;
+        for member in members.slice(slice) {
+            let score = zset.and_then(|zset| zset.score(member));
+            tell(&mut ctx.reply, score.map(Point::of_score));
+        }
+        Ok(())
+    })
 }
 
 /// The longitude at a position and the latitude behind it.

@@ -7,11 +7,11 @@ mod number;
 mod options;
 mod walk;
 
-use kvik_resp::Reply;
+use kvik_resp::{Args, Reply};
 use kvik_store::{Field, Guard, HashRef, IntText, Key, StringRef, ValueRef, View};
 
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error, Handler};
+use crate::{Ctx, Error, Handler, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -45,6 +45,7 @@ fn reads() -> Vec<Row> {
             .since("2.0.0")
             .about("Returns the value of a field."),
         command("HMGET", "key field [field ...]", hmget)
+            .long()
             .since("2.0.0")
             .complexity(NUMBER_OF_FIELDS)
             .about("Returns the values of several fields."),
@@ -72,14 +73,21 @@ fn walks() -> Vec<Row> {
             .tips(&["nondeterministic_output_order"])
     };
     vec![
-        whole("HGETALL", walk::hgetall).about("Returns all fields of a hash with their values."),
-        whole("HKEYS", walk::hkeys).about("Returns the names of all fields of a hash."),
-        whole("HVALS", walk::hvals).about("Returns the values of all fields of a hash."),
+        whole("HGETALL", walk::hgetall)
+            .long()
+            .about("Returns all fields of a hash with their values."),
+        whole("HKEYS", walk::hkeys)
+            .long()
+            .about("Returns the names of all fields of a hash."),
+        whole("HVALS", walk::hvals)
+            .long()
+            .about("Returns the values of all fields of a hash."),
         command(
             "HSCAN",
             "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
             walk::hscan,
         )
+        .long()
         .since("2.8.0")
         .complexity("O(1) for a page of usual size, O(N) for all N fields of the hash")
         .tips(&["nondeterministic_output"])
@@ -89,6 +97,7 @@ fn walks() -> Vec<Row> {
             "key [options:<count [WITHVALUES]>]",
             walk::hrandfield,
         )
+        .long()
         .since("6.2.0")
         .complexity("O(N) where N is the number of fields returned")
         .tips(&["nondeterministic_output"])
@@ -100,12 +109,14 @@ fn writes() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).write().fast();
     vec![
         command("HSET", "key field value [field value ...]", hset)
+            .long()
             .may_grow()
             .since("2.0.0")
             .complexity(NUMBER_OF_FIELDS)
             .changed("4.0.0", "Accepts several pairs of `field` and `value`.")
             .about("Sets fields of a hash and returns how many are new."),
         command("HMSET", "key field value [field value ...]", hmset)
+            .long()
             .may_grow()
             .since("2.0.0")
             .complexity(NUMBER_OF_FIELDS)
@@ -117,6 +128,7 @@ fn writes() -> Vec<Row> {
             .since("2.0.0")
             .about("Sets a field that does not exist."),
         command("HDEL", "key field [field ...]", hdel)
+            .long()
             .access(&[KeyFlags::RW_DELETE])
             .since("2.0.0")
             .complexity(NUMBER_OF_FIELDS)
@@ -144,6 +156,7 @@ fn writes() -> Vec<Row> {
 /// A command that changes when fields expire.
 fn timed(name: &'static str, syntax: &'static str, handler: Handler) -> Row {
     command(name, syntax, handler)
+        .long()
         .write()
         .fast()
         .since("9.0.0")
@@ -188,6 +201,7 @@ fn expiries() -> Vec<Row> {
 fn expiry_reads() -> Vec<Row> {
     let command = |name, handler| {
         command(name, "key FIELDS numfields field [field ...]", handler)
+            .long()
             .readonly()
             .fast()
             .since("9.0.0")
@@ -274,11 +288,22 @@ fn hmget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let hash = read(&mut ctx.keys, key)?;
     let names = ctx.args.tail(2);
     ctx.reply.array(names.len());
-    for name in names {
-        let field = hash.and_then(|hash| hash.get(name));
-        reply_value(&mut ctx.reply, field);
+    if names.len() <= SLICE {
+        reply_values(&mut ctx.reply, hash, names);
+        return Ok(());
     }
-    Ok(())
+    ctx.read_in_slices(names.len(), |ctx, slice| {
+        let hash = ctx.keys.view(ctx.key(1)).map(self::hash).transpose()?;
+        reply_values(&mut ctx.reply, hash, names.slice(slice));
+        Ok(())
+    })
+}
+
+/// Answers with the values of fields.
+fn reply_values(reply: &mut Reply<'_>, hash: Option<HashRef<'_>>, names: Args<'_>) {
+    for name in names {
+        reply_value(reply, hash.and_then(|hash| hash.get(name)));
+    }
 }
 
 fn hlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -323,11 +348,33 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
     if !pairs.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.command));
     }
+    if pairs.len() > 2 * SLICE {
+        return set_many(ctx, pairs);
+    }
     let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
-    // The number of fields lets a new hash choose its encoding once.
-    hash.expect(pairs.len() / 2);
-    let set = |at: &usize| hash.set(&pairs[*at], StringRef::Bytes(&pairs[at + 1]));
-    Ok((0..pairs.len()).step_by(2).filter(set).count())
+    if pairs.len() == 2 {
+        return Ok(usize::from(
+            hash.set(&pairs[0], StringRef::Bytes(&pairs[1])),
+        ));
+    }
+    let at = (0..pairs.len()).step_by(2);
+    Ok(hash.set_all(at.map(|at| (&pairs[at], &pairs[at + 1])), false))
+}
+
+/// The same of many, in slices.
+#[cold]
+fn set_many(ctx: &mut Ctx<'_>, pairs: Args<'_>) -> Result<usize, Error> {
+    let mut created = 0;
+    ctx.change_in_slices(pairs.len() / 2, |ctx, slice| {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        hash.expect(pairs.len() / 2);
+        for at in slice {
+            let (name, value) = (&pairs[2 * at], StringRef::Bytes(&pairs[2 * at + 1]));
+            created += usize::from(hash.set(name, value));
+        }
+        Ok(())
+    })?;
+    Ok(created)
 }
 
 fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -342,9 +389,18 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn hdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let names = ctx.args.tail(2);
-    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
-    let removed = names.iter().filter(|name| hash.remove(name)).count();
+    let (names, mut removed) = (ctx.args.tail(2), 0);
+    if names.len() <= SLICE {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        removed = names.iter().filter(|name| hash.remove(name)).count();
+    } else {
+        ctx.change_in_slices(names.len(), |ctx, slice| {
+            let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+            let names = names.slice(slice).iter();
+            removed += names.filter(|name| hash.remove(name)).count();
+            Ok(())
+        })?;
+    }
     ctx.reply.integer(removed as i64);
     Ok(())
 }

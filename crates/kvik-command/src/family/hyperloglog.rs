@@ -22,7 +22,7 @@ use self::sketch::{Corrupt, Encoding, HEADER, Sketch};
 use super::bitmap::window;
 use super::string::{set_raw, store_raw, string};
 use crate::declare::{Command, Group, KeyFlags, KeySpec, Row};
-use crate::{Ctx, Error, ErrorText};
+use crate::{Ctx, Error, ErrorText, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -30,6 +30,7 @@ pub(super) fn rows() -> Vec<Row> {
         |name, syntax, handler| Command::new(name, syntax, handler).group(Group::Hyperloglog);
     vec![
         command("PFADD", "key [element ...]", pfadd)
+            .long()
             .event("pfadd")
             .write()
             .may_grow()
@@ -136,8 +137,23 @@ fn replace(occupied: &mut OccupiedEntry<'_>, new: &Sketch) -> Result<(), Error> 
 }
 
 fn pfadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (elements, max) = (ctx.args.tail(2), sparse_max(ctx));
-    let key = &ctx.args[1];
+    let elements = ctx.args.tail(2);
+    let mut changed = false;
+    if elements.len() <= SLICE {
+        changed = add(ctx, elements)?;
+    } else {
+        ctx.change_in_slices(elements.len(), |ctx, slice| {
+            changed |= add(ctx, elements.slice(slice))?;
+            Ok(())
+        })?;
+    }
+    ctx.reply.integer(i64::from(changed));
+    Ok(())
+}
+
+/// Adds elements to the sketch of word 1 and says whether that has changed it.
+fn add(ctx: &mut Ctx<'_>, elements: Args<'_>) -> Result<bool, Error> {
+    let (key, max) = (&ctx.args[1], sparse_max(ctx));
     // However many registers change, it is one event.
     let noted = ctx.keys.mute(EventClasses::STRING);
     let changed = match ctx.keys.entry(key) {
@@ -157,8 +173,7 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if changed {
         ctx.keys.note_called(key, Event::SET_RANGE);
     }
-    ctx.reply.integer(i64::from(changed));
-    Ok(())
+    Ok(changed)
 }
 
 fn add_all(sketch: &mut Sketch, elements: Args<'_>, max: usize) -> Result<bool, Corrupt> {

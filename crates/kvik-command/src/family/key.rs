@@ -11,7 +11,7 @@ use kvik_resp::Args;
 use kvik_store::{Guard, KeyspaceId};
 
 pub(super) use self::expire::{Conditions, set_expiry, to_seconds};
-use crate::declare::{Category, Command, Group, KeyFlags, Locking, Row};
+use crate::declare::{Category, Command, Databases, Group, KeyFlags, Locking, Row};
 use crate::{Ctx, Engine, Error, SLICE};
 
 /// The rows of this family.
@@ -44,11 +44,13 @@ fn keys() -> Vec<Row> {
     };
     vec![
         command("DEL", del)
+            .long()
             .write()
             .access(&[KeyFlags::RM_DELETE])
             .since("1.0.0")
             .about("Deletes keys and returns how many there were."),
         command("UNLINK", del)
+            .long()
             .write()
             .fast()
             .access(&[KeyFlags::RM_DELETE])
@@ -97,6 +99,7 @@ fn names() -> Vec<Row> {
             "source destination [DB destination-db] [REPLACE]",
             copy,
         )
+        .databases(Databases::SelectedAndBehind("DB"))
         .write()
         .may_grow()
         .prepared_by(prepare_copy)
@@ -105,6 +108,7 @@ fn names() -> Vec<Row> {
         .complexity("O(N) where N is the size of the value")
         .about("Copies the value of a key, with its expiry, to another."),
         command("MOVE", "key db", move_key)
+            .databases(Databases::SelectedAnd(2))
             .write()
             .fast()
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
@@ -116,6 +120,7 @@ fn names() -> Vec<Row> {
 fn dumps() -> Vec<Row> {
     vec![
         command("DUMP", "key", dump::dump)
+            .long()
             .readonly()
             .access(&[KeyFlags::RO_ACCESS])
             .since("2.6.0")
@@ -127,6 +132,7 @@ fn dumps() -> Vec<Row> {
             "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
             restore::restore,
         )
+        .long()
         .write()
         .may_grow()
         .also(Category::DANGEROUS)
@@ -205,6 +211,7 @@ fn expiries() -> Vec<Row> {
 fn walks() -> Vec<Row> {
     vec![
         command("KEYS", "pattern", scan::keys)
+            .long()
             .readonly()
             .touches_arbitrary_keys()
             .locks(Locking::InTurn)
@@ -218,6 +225,7 @@ fn walks() -> Vec<Row> {
             "cursor [MATCH pattern] [COUNT count] [TYPE type]",
             scan::scan,
         )
+        .long()
         .readonly()
         .touches_arbitrary_keys()
         .locks(Locking::InTurn)
@@ -268,6 +276,7 @@ fn keyspaces() -> Vec<Row> {
             .tips(EVERYWHERE)
             .about("Deletes all keys of the database."),
         command("FLUSHALL", "[ASYNC|SYNC]", keyspace::flushall)
+            .databases(Databases::All)
             .write()
             .also(Category::DANGEROUS)
             .since("1.0.0")
@@ -276,6 +285,7 @@ fn keyspaces() -> Vec<Row> {
             .tips(EVERYWHERE)
             .about("Deletes all keys of all databases."),
         command("SWAPDB", "index1 index2", keyspace::swapdb)
+            .databases(Databases::Named(&[1, 2]))
             .write()
             .fast()
             .also(Category::DANGEROUS)

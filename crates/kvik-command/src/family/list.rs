@@ -8,7 +8,7 @@ mod search;
 use kvik_store::{Elements, Entry, Guard, IntText, Key, ListEnd, ListRef, ValueRef};
 
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -35,7 +35,7 @@ fn reads() -> Vec<Row> {
             .since("1.0.0")
             .complexity("O(1)")
             .about("Returns the number of elements of a list."),
-        command("LRANGE", "key start stop", at::lrange)
+        command("LRANGE", "key start stop", at::lrange).long()
             .since("1.0.0")
             .complexity("O(S+N) where S is the number of nodes before the range, from the nearer end, and N is the length of the range")
             .about("Returns a range of elements."),
@@ -47,7 +47,7 @@ fn reads() -> Vec<Row> {
             "LPOS",
             "key element [RANK rank] [COUNT num-matches:integer] [MAXLEN len]",
             search::lpos,
-        )
+        ).long()
         .since("6.0.6")
         .complexity("O(N) where N is the number of elements compared")
         .about("Returns the indexes of elements that are equal to one."),
@@ -57,6 +57,7 @@ fn reads() -> Vec<Row> {
 fn pushes() -> Vec<Row> {
     let command = |name, handler| {
         command(name, "key element [element ...]", handler)
+            .long()
             .write()
             .may_grow()
             .fast()
@@ -93,12 +94,14 @@ fn pops() -> Vec<Row> {
     let moves = &[KeyFlags::RW_ACCESS_DELETE, KeyFlags::RW_INSERT];
     vec![
         command("LPOP", "key [count]", pop::lpop)
+            .long()
             .fast()
             .since("1.0.0")
             .changed("6.2.0", "Added the `count` argument.")
             .complexity(number_of_replies)
             .about("Deletes and returns elements at the left end of a list."),
         command("RPOP", "key [count]", pop::rpop)
+            .long()
             .fast()
             .since("1.0.0")
             .changed("6.2.0", "Added the `count` argument.")
@@ -109,6 +112,7 @@ fn pops() -> Vec<Row> {
             "numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
             pop::lmpop,
         )
+        .long()
         .since("7.0.0")
         .complexity("O(N+M) where N is the number of keys and M is the number of elements returned")
         .about("Deletes and returns elements of the first list that exists."),
@@ -128,6 +132,7 @@ fn pops() -> Vec<Row> {
              [how-many:<selector:<COUNT count|EXACTLY exactly:integer> ordering:<OBO|BULK>>]",
             moving::lmovem,
         )
+        .long()
         .may_grow()
         .access(moves)
         .since("8.10.0")
@@ -165,7 +170,7 @@ fn waits() -> Vec<Row> {
             "BLMPOP",
             "timeout:double numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
             pop::blmpop,
-        )
+        ).long()
         .access(pops)
         .since("7.0.0")
         .complexity("O(N+M) where N is the number of keys and M is the number of elements returned")
@@ -185,7 +190,7 @@ fn waits() -> Vec<Row> {
             "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT> timeout:double \
              [how-many:<selector:<COUNT count|EXACTLY exactly:integer> ordering:<OBO|BULK>>]",
             moving::blmovem,
-        )
+        ).long()
         .may_grow()
         .access(moves)
         .served_by(moving::has_enough)
@@ -219,12 +224,14 @@ fn changes() -> Vec<Row> {
             "key <BEFORE|AFTER> pivot element",
             search::linsert,
         )
+        .long()
         .may_grow()
         .access(&[KeyFlags::RW_INSERT])
         .since("2.2.0")
         .complexity("O(N) where N is the number of elements before the pivot")
         .about("Adds an element before or after the first that is equal to another."),
         command("LREM", "key count element", search::lrem)
+            .long()
             .access(&[KeyFlags::RW_DELETE])
             .since("1.0.0")
             .complexity("O(N) where N is the number of elements compared")
@@ -315,7 +322,25 @@ fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Erro
         return Ok(());
     }
     let mut list = entry.list_mut()?;
-    let len = list.push(end, args.tail(2).iter());
+    let elements = args.tail(2);
+    if elements.len() > SLICE {
+        drop(list);
+        return push_many(ctx, end);
+    }
+    let len = list.push(end, elements.iter());
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+/// Adds many elements in slices.
+#[cold]
+fn push_many(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
+    let (elements, mut len) = (ctx.args.tail(2), 0);
+    ctx.change_in_slices(elements.len(), |ctx, slice| {
+        let mut list = ctx.keys.entry(ctx.key(1)).list_mut()?;
+        len = list.push(end, elements.slice(slice).iter());
+        Ok(())
+    })?;
     ctx.reply.integer(len as i64);
     Ok(())
 }

@@ -39,7 +39,7 @@ fn adding() -> Vec<Row> {
              milliseconds|EXAT unix-time-seconds:integer|PXAT unix-time-milliseconds:integer|KEEPTTL] MEMBERS \
              members:<nummembers:integer member [member ...]>>>",
             saddex,
-        )
+        ).long()
         .group(Group::Set)
         .write()
         .may_grow()
@@ -79,6 +79,7 @@ fn deadlines() -> Vec<Row> {
 fn fields() -> Vec<Row> {
     vec![
         command("FIELDEXPIRE", "key seconds field [field ...]", fieldexpire)
+            .long()
             .write()
             .access(&[KeyFlags::RW_UPDATE])
             .complexity(NUMBER_OF_MEMBERS)
@@ -106,17 +107,20 @@ fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::arity(ctx.command));
     }
     let deadline = TimeFormat::Seconds.positive_deadline(&args[at], ctx)?;
-    let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
-    set.expect(&members[0], members.len());
     let mut added = 0;
-    for member in members {
-        let is_new = set.add(member);
-        // KEEPTTL protects the expiry of members that were there before.
-        if is_new || !keep {
-            set.set_expiry(member, Some(deadline));
+    ctx.change_in_slices(members.len(), |ctx, slice| {
+        let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+        set.expect(&members[slice.start], members.len());
+        for member in members.slice(slice) {
+            let is_new = set.add(member);
+            // KEEPTTL protects the expiry of members that were there before.
+            if is_new || !keep {
+                set.set_expiry(member, Some(deadline));
+            }
+            added += i64::from(is_new);
         }
-        added += i64::from(is_new);
-    }
+        Ok(())
+    })?;
     ctx.reply.integer(added);
     Ok(())
 }
@@ -168,11 +172,13 @@ fn fieldexpire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, fields) = (ctx.args, ctx.args.tail(3));
     let at = TimeFormat::Seconds.positive_deadline(&args[2], ctx)?;
     ctx.reply.array(fields.len());
-    for field in fields {
-        let found = set_expiry(&mut ctx.keys, &args[1], field, Some(at))?;
-        ctx.reply.integer(if found { 1 } else { -2 });
-    }
-    Ok(())
+    ctx.change_in_slices(fields.len(), |ctx, slice| {
+        for field in fields.slice(slice) {
+            let found = set_expiry(&mut ctx.keys, &args[1], field, Some(at))?;
+            ctx.reply.integer(if found { 1 } else { -2 });
+        }
+        Ok(())
+    })
 }
 
 fn fieldttl(ctx: &mut Ctx<'_>) -> Result<(), Error> {

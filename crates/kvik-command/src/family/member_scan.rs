@@ -6,10 +6,13 @@ use kvik_resp::{Output, Reply};
 use kvik_store::View;
 
 use crate::glob::glob_match;
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// Members of a page unless COUNT says otherwise.
 const USUAL_COUNT: usize = 10;
+
+/// Bytes that a slice of a long page finds room for.
+const PAGE_ROOM: usize = 128 << 10;
 
 /// The arguments of a member scan.
 pub(super) struct MemberScan<'a> {
@@ -89,27 +92,44 @@ impl<'a> MemberScan<'a> {
         Ok(2)
     }
 
-    /// Writes the reply: `walk` visits members from the cursor on, hands each to the page until
-    /// that says no, and returns the cursor to go on with.
+    /// Writes the reply for a value of `len` members: `walk` visits them from a cursor on, hands
+    /// each to the page until that says no, and returns the cursor to go on with.
+    ///
+    /// # Errors
+    /// Those of [`Ctx::weigh`] and [`Ctx::breathe`], for a page of very many members.
     pub(super) fn answer(
         &self,
-        reply: &mut Reply<'_>,
-        walk: impl FnOnce(u64, &mut Page<'_>) -> u64,
-    ) {
+        ctx: &mut Ctx<'a>,
+        len: usize,
+        walk: impl Fn(View<'_>, u64, &mut Page<'_>) -> Result<u64, Error>,
+    ) -> Result<(), Error> {
+        ctx.weigh(self.count.min(len))?;
         // The cursor that goes before the members is known only after them.
         let mut encoded = Output::new();
         let mut page = Page {
-            reply: Reply::new(&mut encoded, reply.protocol()),
+            reply: Reply::new(&mut encoded, ctx.reply.protocol()),
             pattern: self.pattern,
             found: 0,
-            left: self.count,
+            left: 0,
         };
-        let next = walk(self.cursor, &mut page);
+        let (mut cursor, mut left) = (self.cursor, self.count);
+        while let Some(view) = ctx.keys.view(ctx.key(1)) {
+            page.left = left.min(SLICE);
+            left -= page.left;
+            cursor = walk(view, cursor, &mut page)?;
+            if cursor == 0 || left == 0 {
+                break;
+            }
+            ctx.keys.rest();
+            page.reply.make_room(PAGE_ROOM);
+            ctx.breathe()?;
+        }
         let found = page.found;
-        reply.array(2);
-        reply.bulk_str(&next.to_string());
-        reply.array(found);
-        reply.append(encoded);
+        ctx.reply.array(2);
+        ctx.reply.bulk_str(&cursor.to_string());
+        ctx.reply.array(found);
+        ctx.reply.append(encoded);
+        Ok(())
     }
 }
 

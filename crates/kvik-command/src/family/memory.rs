@@ -28,7 +28,18 @@ pub(super) fn rows() -> Vec<Row> {
                 "response_policy:special",
             ])
             .about("Says in words what is odd about memory."),
+        command("MEMORY MALLOC-STATS", "", malloc_stats)
+            .loading()
+            .since("4.0.0")
+            .complexity("Depends on how much memory is allocated, could be slow")
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_shards",
+                "response_policy:special",
+            ])
+            .about("Says in words how much memory the stripes hold, and for what."),
         command("MEMORY PURGE", "", purge)
+            .loading()
             .since("4.0.0")
             .complexity("Depends on how much memory is allocated, could be slow")
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
@@ -70,9 +81,32 @@ fn usage(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Pages that are empty go back to the system by themselves, in slices, so there is nothing to do
-/// that the caller could wait for.
+/// The figures of the store's own allocator, a line for each use of memory.
+fn malloc_stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let look = Look::new(ctx.engine, ctx.now_us);
+    let memory = look.memory;
+    let lines = [
+        ("keys and values", look.sizes.entry_bytes),
+        ("tables", look.sizes.table_bytes),
+        ("names of hashes' fields", memory.shapes),
+        ("copies in progress", memory.copies),
+        ("still to be freed", memory.doomed()),
+        ("free between entries", memory.free),
+        ("resident of the process", look.process.resident_bytes),
+    ];
+    let mut text = String::from("Bytes by use:\n");
+    for (name, bytes) in lines {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{bytes:>16} {name}");
+    }
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// Empty pages of the store go back to the system by themselves, in slices, within a second. What
+/// the allocator keeps for this thread is returned at once.
 fn purge(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.engine.host.trim_allocator(true);
     ctx.reply.ok();
     Ok(())
 }
@@ -92,9 +126,10 @@ fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ("clients.normal", look.client_bytes),
         ("aof.buffer", look.log_buffer_bytes()),
         ("snapshot.images", look.persistence.walk.buffer_bytes),
-        ("tables.bytes", sizes.table_bytes),
+        ("overhead.db.hashtable.lut", sizes.table_bytes),
         ("doomed.bytes", look.memory.doomed()),
         ("copies.bytes", look.memory.copies),
+        ("hash.templates", look.memory.shapes),
         ("free-cells.bytes", look.memory.free),
         ("overhead.total", look.overhead_bytes()),
         ("keys.count", sizes.keys),
@@ -132,7 +167,7 @@ fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         reply.integer(sizes.keys as i64);
         reply.bulk_str("bytes");
         reply.integer(sizes.bytes() as i64);
-        reply.bulk_str("overhead.tables");
+        reply.bulk_str("overhead.hashtable.main");
         reply.integer(sizes.table_bytes as i64);
     }
     Ok(())
@@ -142,11 +177,13 @@ fn percentage(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 
-/// The databases that hold keys, with their sizes.
+/// The databases that hold keys or still have tables, with their sizes.
 fn databases(ctx: &Ctx<'_>) -> Vec<(u32, Sizes)> {
     let all = 0..ctx.engine.settings.databases.load(Relaxed) as u32;
     let sizes = all.map(|db| (db, ctx.engine.totals.keyspace(KeyspaceId(db))));
-    sizes.filter(|(_, sizes)| sizes.keys > 0).collect()
+    sizes
+        .filter(|(_, sizes)| sizes.keys > 0 || sizes.table_bytes > 0)
+        .collect()
 }
 
 fn doctor(ctx: &mut Ctx<'_>) -> Result<(), Error> {

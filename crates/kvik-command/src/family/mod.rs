@@ -2,6 +2,7 @@
 
 mod array;
 mod bitmap;
+mod blessing;
 mod carried_expiry;
 mod client;
 mod cluster;
@@ -34,7 +35,7 @@ mod server;
 mod set;
 mod sort;
 mod stream;
-mod string;
+pub mod string;
 mod throttle;
 mod transaction;
 mod usage;
@@ -47,6 +48,7 @@ pub fn commands() -> Vec<Row> {
     [
         array::rows(),
         bitmap::rows(),
+        blessing::rows(),
         client::rows(),
         cluster::rows(),
         command::rows(),

@@ -1,8 +1,8 @@
 //! NAMESPACE: the namespaces of a database, their quotas, and working inside one.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kvik_store::{DEFAULT_NAMESPACE, Namespaces};
+use kvik_store::{DEFAULT_NAMESPACE, Namespace, Namespaces};
 
 use crate::declare::{Category, Command, Group, Locking, Row};
 use crate::namespace_quotas::{Quota, QuotaMap, policy_name, policy_named, write_quotas};
@@ -10,6 +10,11 @@ use crate::{Ctx, Error};
 
 /// Keys that DROP deletes in a second.
 const DROP_RATE: u64 = 100_000;
+
+/// The figures that are quotas, in the order of [`Quota::limits`].
+const QUOTAS: [&str; 4] = ["quota-bytes", "quota-keys", "quota-ops", "quota-clients"];
+/// Namespaces that STATS describes before others have their turn.
+const STATS_SLICE: usize = 256;
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -73,32 +78,32 @@ fn namespaces<'a>(ctx: &Ctx<'a>) -> Result<&'a Namespaces, Error> {
     all.map(|all| &**all).ok_or(off)
 }
 
-/// The figures of a namespace.
-#[derive(Clone, Copy, Default)]
-struct Figures {
-    keys: u64,
-    volatile: u64,
-    bytes: u64,
-    payload: u64,
-    evicted: u64,
-    swept: u64,
+/// A namespace, by its figures or its name.
+enum Listed {
+    WithKeys(Arc<Namespace>),
+    /// One that stays without keys.
+    Empty(Vec<u8>),
+}
+
+impl Listed {
+    fn name(&self) -> &[u8] {
+        match self {
+            Self::WithKeys(namespace) => namespace.name(),
+            Self::Empty(name) => name,
+        }
+    }
 }
 
 /// The namespaces of the database by name: those with keys, and those that stay without.
-fn all(ctx: &Ctx<'_>) -> Result<BTreeMap<Vec<u8>, Figures>, Error> {
+fn all(ctx: &Ctx<'_>) -> Result<Vec<Listed>, Error> {
     let there = namespaces(ctx)?.all(ctx.keys.keyspace());
-    let kept = ctx.engine.settings.namespace_quotas.all().into_keys();
-    let mut all: BTreeMap<_, _> = kept.map(|name| (name, Figures::default())).collect();
-    for namespace in there {
-        let figures = Figures {
-            keys: namespace.keys(),
-            volatile: namespace.volatile(),
-            bytes: namespace.bytes(),
-            payload: namespace.payload(),
-            evicted: namespace.evicted(),
-            swept: namespace.swept(),
-        };
-        all.insert(namespace.name().to_vec(), figures);
+    let mut all: Vec<_> = there.into_iter().map(Listed::WithKeys).collect();
+    let kept = ctx.engine.settings.namespace_quotas.all();
+    let is_there = |name: &Vec<u8>| all.binary_search_by(|it| it.name().cmp(name)).is_ok();
+    let empty: Vec<_> = kept.into_keys().filter(|name| !is_there(name)).collect();
+    if !empty.is_empty() {
+        all.extend(empty.into_iter().map(Listed::Empty));
+        all.sort_by(|a, b| a.name().cmp(b.name()));
     }
     Ok(all)
 }
@@ -106,48 +111,59 @@ fn all(ctx: &Ctx<'_>) -> Result<BTreeMap<Vec<u8>, Figures>, Error> {
 fn list(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let all = all(ctx)?;
     ctx.reply.array(all.len());
-    all.keys().for_each(|name| ctx.reply.bulk(name));
+    all.iter().for_each(|it| ctx.reply.bulk(it.name()));
     Ok(())
 }
 
 fn info(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let name = ctx.args[2].to_vec();
-    let figures = all(ctx)?.get(&name).copied();
-    let figures = figures.ok_or(Error::text("no such namespace"))?;
-    describe(ctx, &name, figures);
+    let name = &ctx.args[2];
+    let found = namespaces(ctx)?.find(ctx.keys.keyspace(), name);
+    let listed = match found.filter(|it| it.keys() > 0) {
+        Some(namespace) => Listed::WithKeys(namespace),
+        None if ctx.engine.settings.namespace_quotas.get(name).is_some() => {
+            Listed::Empty(name.to_vec())
+        }
+        None => return Err(Error::text("no such namespace")),
+    };
+    describe(ctx, &listed);
     Ok(())
 }
 
 fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let all = all(ctx)?;
     ctx.reply.array(all.len());
-    for (name, figures) in all {
-        describe(ctx, &name, figures);
+    for slice in all.chunks(STATS_SLICE) {
+        slice.iter().for_each(|listed| describe(ctx, listed));
+        ctx.breathe()?;
     }
     Ok(())
 }
 
-fn describe(ctx: &mut Ctx<'_>, name: &[u8], figures: Figures) {
+fn describe(ctx: &mut Ctx<'_>, listed: &Listed) {
+    let there = match listed {
+        Listed::WithKeys(namespace) => Some(&**namespace),
+        Listed::Empty(_) => None,
+    };
+    let name = listed.name();
     let quotas = &ctx.engine.settings.namespace_quotas;
-    let quota = quotas.get(name).unwrap_or_default();
-    let mut shown = vec![
-        ("keys".to_owned(), figures.keys),
-        ("expires".to_owned(), figures.volatile),
-        ("bytes".to_owned(), figures.bytes),
-        ("payload".to_owned(), figures.payload),
-        ("evicted".to_owned(), figures.evicted),
-        ("swept".to_owned(), figures.swept),
-        ("clients".to_owned(), quotas.clients(name)),
+    let figures = [
+        ("keys", there.map_or(0, Namespace::keys)),
+        ("expires", there.map_or(0, Namespace::volatile)),
+        ("bytes", there.map_or(0, Namespace::bytes)),
+        ("payload", there.map_or(0, Namespace::payload)),
+        ("evicted", there.map_or(0, Namespace::evicted)),
+        ("swept", there.map_or(0, Namespace::swept)),
+        ("clients", quotas.clients(name)),
     ];
-    let limits = quota.limits();
-    shown.extend(limits.map(|(limit, value)| (format!("quota-{limit}"), value)));
+    let limits = quotas.get(name).unwrap_or_default().limits();
+    let limits = QUOTAS.into_iter().zip(limits.map(|(_, limit)| limit));
     let namespaces = ctx.engine.namespaces.as_deref();
     let policy = namespaces.map_or_else(Default::default, |all| all.policy_of(name));
-    ctx.reply.map(shown.len() + 2);
+    ctx.reply.map(figures.len() + QUOTAS.len() + 2);
     ctx.reply.bulk_str("name");
     ctx.reply.bulk(name);
-    for (name, figure) in shown {
-        ctx.reply.bulk_str(&name);
+    for (name, figure) in figures.into_iter().chain(limits) {
+        ctx.reply.bulk_str(name);
         ctx.reply.integer(figure as i64);
     }
     ctx.reply.bulk_str("policy");

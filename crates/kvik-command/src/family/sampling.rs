@@ -5,15 +5,16 @@
 //! negative count asks for so many draws, each from all members; the number is the client's alone,
 //! so the reply has a limit ([`repeat`]).
 
-use kvik_resp::Reply;
-
-use crate::{Error, Random};
+use crate::{Ctx, Error, Random, SLICE};
 
 /// From this part of a collection on, choosing walks through it instead of drawing.
 const LARGE_PART: usize = 3;
 
 /// Bytes up to which a reply repeats members. Building a longer one would keep others waiting.
 const MAX_REPEATED_BYTES: usize = 64 << 20;
+
+/// Members that are drawn while the stripe is held once: each lies somewhere else.
+pub(super) const DRAWN_AT_ONCE: usize = SLICE / 4;
 
 /// The shortest that a member takes in a reply.
 const SHORTEST: &[u8] = b"$0\r\n\r\n";
@@ -47,24 +48,41 @@ pub(super) fn draws(count: i64) -> Result<usize, Error> {
         .ok_or(Error::OUT_OF_RANGE)
 }
 
-/// Has `write` write one member after the other.
+/// Has `draw` write so many members, some while the stripe is held once.
 ///
 /// # Errors
-/// If the reply exceeds the limit.
+/// If the reply exceeds the limit, and those of `draw` and of [`Ctx::breathe`].
 pub(super) fn repeat(
-    reply: &mut Reply<'_>,
+    ctx: &mut Ctx<'_>,
     times: usize,
-    mut write: impl FnMut(&mut Reply<'_>),
+    mut draw: impl FnMut(&mut Ctx<'_>, usize) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // The length of the members is known only once they are written, so it is watched.
-    let start = reply.len();
-    for _ in 0..times {
-        write(reply);
-        if reply.len() - start > MAX_REPEATED_BYTES {
+    let start = ctx.reply.len();
+    // Nothing is told of a reply that may be refused yet.
+    let sink = ctx.session.sink.take();
+    let mut left = times;
+    loop {
+        let slice = left.min(DRAWN_AT_ONCE);
+        draw(ctx, slice)?;
+        if ctx.reply.len() - start > MAX_REPEATED_BYTES {
             return Err(Error::OUT_OF_RANGE);
         }
+        left -= slice;
+        if left == 0 {
+            ctx.session.sink = sink;
+            return Ok(());
+        }
+        ctx.breathe()?;
     }
-    Ok(())
+}
+
+/// How many of `len` members it takes to choose so many different ones.
+pub(super) fn touched(count: usize, len: usize) -> usize {
+    match is_small_part(count, len) {
+        true => count,
+        false => len,
+    }
 }
 
 /// Whether so many of a collection's members are found by drawing faster than by a walk.

@@ -73,6 +73,7 @@ fn script_rows() -> Vec<Row> {
             .complexity("O(1)")
             .about("Refused: there is no debugger of scripts."),
         command("SCRIPT EXISTS", "sha1 [sha1 ...]", exists)
+            .stale()
             .since("2.6.0")
             .complexity(
                 "O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
@@ -80,6 +81,7 @@ fn script_rows() -> Vec<Row> {
             .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"])
             .about("Says which scripts are known."),
         command("SCRIPT FLUSH", "[ASYNC|SYNC]", flush)
+            .stale()
             .arity(-2)
             .since("2.6.0")
             .changed("6.2.0", "Added the `ASYNC` and `SYNC` flushing mode modifiers.")
@@ -99,10 +101,11 @@ fn script_rows() -> Vec<Row> {
             .tips(ALL_NODES)
             .about("Makes a script known and returns its SHA1."),
         command("SCRIPT SHOW", "sha1", show)
+            .stale()
             .since("8.0.0")
             .complexity("O(1).")
             .about("Returns the source of a script."),
-        help("SCRIPT HELP").noscript().since("5.0.0"),
+        help("SCRIPT HELP").since("5.0.0"),
     ]
 }
 
@@ -160,10 +163,11 @@ fn load(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn show(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let sha = Sha::parse(&ctx.args[2]).ok_or_else(no_script)?;
-    let program = ctx.engine.scripts.find(&sha).ok_or_else(no_script)?;
+    let unknown = || Error::Coded("NOSCRIPT", "No matching script.".into());
+    let program = Sha::parse(&ctx.args[2]).and_then(|sha| ctx.engine.scripts.find(&sha));
+    let program = program.ok_or_else(unknown)?;
     let ProgramCode::Script { source, .. } = &program.origin else {
-        return Err(no_script());
+        return Err(unknown());
     };
     ctx.reply.bulk(source);
     Ok(())

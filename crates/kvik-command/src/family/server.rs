@@ -1,6 +1,6 @@
 //! The server itself: TIME, LOLWUT, SHUTDOWN.
 
-use crate::declare::{Category, Command, Group, Row};
+use crate::declare::{Category, Command, Databases, Group, Row};
 use kvik_resp::Args;
 
 use super::persistence::{answer, wait_for_task};
@@ -30,6 +30,7 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("O(1)")
             .about("Returns the role in replication."),
         command("MONITOR", "", monitor)
+            .databases(Databases::All)
             .admin()
             .noscript()
             .loading()

@@ -4,7 +4,8 @@ mod algebra;
 pub(super) mod expire;
 mod random;
 
-use kvik_store::{Entry, EventClasses, IntText, SetRef, UnixMs, ValueRef, View};
+use kvik_resp::{Args, Reply};
+use kvik_store::{Entry, EventClasses, IntText, SetMut, SetRef, UnixMs, ValueRef, View};
 
 use super::carried_expiry::later;
 use super::member_scan::MemberScan;
@@ -47,6 +48,7 @@ fn members() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).write().fast();
     vec![
         command("SADD", "key member [member ...]", sadd)
+            .long()
             .may_grow()
             .access(&[KeyFlags::RW_INSERT])
             .since("1.0.0")
@@ -54,6 +56,7 @@ fn members() -> Vec<Row> {
             .complexity(NUMBER_OF_MEMBERS)
             .about("Adds members to a set and returns how many are new."),
         command("SREM", "key member [member ...]", srem)
+            .long()
             .access(&[KeyFlags::RW_DELETE])
             .since("1.0.0")
             .changed("2.4.0", "Takes several members.")
@@ -80,17 +83,20 @@ fn reads() -> Vec<Row> {
             .since("1.0.0")
             .about("Says whether a set has a member."),
         command("SMISMEMBER", "key member [member ...]", smismember)
+            .long()
             .fast()
             .access(&[KeyFlags::RO_ACCESS])
             .since("6.2.0")
             .complexity(NUMBER_OF_MEMBERS)
             .about("Says of each of several members whether a set has it."),
         command("SMEMBERS", "key", smembers)
+            .long()
             .since("1.0.0")
             .complexity(SIZE_OF_SET)
             .tips(UNORDERED)
             .about("Returns all members of a set."),
         command("SSCAN", "key cursor [MATCH pattern] [COUNT count]", sscan)
+            .long()
             .since("2.8.0")
             .complexity("O(1) for a page, O(N) for the whole set")
             .tips(UNPREDICTABLE)
@@ -102,6 +108,7 @@ fn reads() -> Vec<Row> {
 fn expiries() -> Vec<Row> {
     let command = |name, syntax, handler| {
         command(name, syntax, handler)
+            .long()
             .write()
             .fast()
             .access(&[KeyFlags::RW_UPDATE])
@@ -151,6 +158,7 @@ fn deadlines() -> Vec<Row> {
             "key MEMBERS members:<nummembers:integer member [member ...]>",
             handler,
         )
+        .long()
         .readonly()
         .fast()
         .access(&[KeyFlags::RO_ACCESS])
@@ -174,6 +182,7 @@ fn deadlines() -> Vec<Row> {
 fn chances() -> Vec<Row> {
     vec![
         command("SPOP", "key [count]", random::spop)
+            .long()
             .event("spop")
             .write()
             .fast()
@@ -184,6 +193,7 @@ fn chances() -> Vec<Row> {
             .tips(UNPREDICTABLE)
             .about("Deletes members of a set chosen at random and returns them."),
         command("SRANDMEMBER", "key [count]", random::srandmember)
+            .long()
             .readonly()
             .since("1.0.0")
             .changed("2.6.0", "Added the `count` argument.")
@@ -201,6 +211,7 @@ fn combinations() -> Vec<Row> {
     };
     vec![
         command("SINTER", algebra::sinter)
+            .long()
             .since("1.0.0")
             .complexity(INTERSECTION)
             .about("Returns the members that all of several sets have."),
@@ -209,15 +220,18 @@ fn combinations() -> Vec<Row> {
             "numkeys key [key ...] [LIMIT limit]",
             algebra::sintercard,
         )
+        .long()
         .readonly()
         .since("7.0.0")
         .complexity(INTERSECTION)
         .about("Returns how many members all of several sets have."),
         command("SUNION", algebra::sunion)
+            .long()
             .since("1.0.0")
             .complexity(ALL_SETS)
             .about("Returns the members that any of several sets has."),
         command("SDIFF", algebra::sdiff)
+            .long()
             .since("1.0.0")
             .complexity(ALL_SETS)
             .about("Returns the members that only the first of several sets has."),
@@ -238,12 +252,14 @@ fn cardinalities() -> Vec<Row> {
             "numkeys key [key ...] [APPROX] [LIMIT limit]",
             algebra::sunioncard,
         )
+        .long()
         .about("Returns how many members several sets have together."),
         command(
             "SDIFFCARD",
             "numkeys key [key ...] [LIMIT limit]",
             algebra::sdiffcard,
         )
+        .long()
         .about("Returns how many members only the first of several sets has."),
     ]
 }
@@ -258,14 +274,17 @@ fn stores() -> Vec<Row> {
     };
     vec![
         command("SINTERSTORE", algebra::sinterstore)
+            .long()
             .event("sinterstore")
             .complexity(INTERSECTION)
             .about("Stores the members that all of several sets have."),
         command("SUNIONSTORE", algebra::sunionstore)
+            .long()
             .event("sunionstore")
             .complexity(ALL_SETS)
             .about("Stores the members that any of several sets has."),
         command("SDIFFSTORE", algebra::sdiffstore)
+            .long()
             .event("sdiffstore")
             .complexity(ALL_SETS)
             .about("Stores the members that only the first of several sets has."),
@@ -290,6 +309,12 @@ fn read<'c>(ctx: &'c mut Ctx<'_>, key: &[u8]) -> Result<Option<SetRef<'c>>, Erro
 
 fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let members = ctx.args.tail(2);
+    if members.len() > SLICE {
+        return change_many(ctx, |set, members, expected| {
+            set.expect(&members[0], expected);
+            members.iter().filter(|member| set.add(member)).count()
+        });
+    }
     let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
     set.expect(&members[0], members.len());
     let added = members.iter().filter(|member| set.add(member)).count();
@@ -297,8 +322,30 @@ fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Changes many members in slices and answers how many were. `change` is told how many there are in
+/// all.
+#[cold]
+fn change_many(
+    ctx: &mut Ctx<'_>,
+    change: fn(&mut SetMut<'_>, Args<'_>, usize) -> usize,
+) -> Result<(), Error> {
+    let (members, mut changed) = (ctx.args.tail(2), 0);
+    ctx.change_in_slices(members.len(), |ctx, slice| {
+        let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+        changed += change(&mut set, members.slice(slice), members.len());
+        Ok(())
+    })?;
+    ctx.reply.integer(changed as i64);
+    Ok(())
+}
+
 fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let members = ctx.args.tail(2);
+    if members.len() > SLICE {
+        return change_many(ctx, |set, members, _| {
+            members.iter().filter(|member| set.remove(member)).count()
+        });
+    }
     let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
     let removed = members.iter().filter(|member| set.remove(member)).count();
     ctx.reply.integer(removed as i64);
@@ -364,11 +411,23 @@ fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let members = ctx.args.tail(2);
     let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     ctx.reply.array(members.len());
+    if members.len() <= SLICE {
+        tell_which(&mut ctx.reply, set, members);
+        return Ok(());
+    }
+    ctx.read_in_slices(members.len(), |ctx, slice| {
+        let set = ctx.keys.view(ctx.key(1)).map(self::set).transpose()?;
+        tell_which(&mut ctx.reply, set, members.slice(slice));
+        Ok(())
+    })
+}
+
+/// Answers of each member whether a set has it.
+fn tell_which(reply: &mut Reply<'_>, set: Option<SetRef<'_>>, members: Args<'_>) {
     for member in members {
         let there = set.is_some_and(|set| set.contains(member));
-        ctx.reply.integer(i64::from(there));
+        reply.integer(i64::from(there));
     }
-    Ok(())
 }
 
 fn smembers(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -410,15 +469,13 @@ fn sscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, |view| set(view).map(drop), &[])? else {
         return Ok(());
     };
-    let Some(set) = ctx.keys.view(ctx.key(1)).map(set).transpose()? else {
-        return Ok(());
-    };
-    scan.answer(&mut ctx.reply, |cursor, page| {
-        set.scan(cursor, |member| {
+    let len = ctx.keys.view(ctx.key(1)).map(set).transpose()?;
+    let len = len.map_or(0, SetRef::len);
+    scan.answer(ctx, len, |view, cursor, page| {
+        Ok(set(view)?.scan(cursor, |member| {
             page.element(member.text(&mut IntText::default()), |reply, member| {
                 reply.bulk(member);
             })
-        })
-    });
-    Ok(())
+        }))
+    })
 }

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use kvik_resp::{Args, parse_f64};
+use kvik_resp::{Args, parse_f64, parse_i64};
 use kvik_store::{Event, EventClasses, Guard, IntText, ListEnd, StringRef, ValueRef, View};
 
 use crate::declare::{Category, Command, Group, InvalidKeys, KeyFlags, KeySpec, Row};
@@ -26,6 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
     };
     vec![
         command("SORT", SYNTAX_WITH_STORE, sort)
+            .long()
             .write()
             .may_grow()
             .key_specs(KEYS_WITH_STORE)
@@ -33,6 +34,7 @@ pub(super) fn rows() -> Vec<Row> {
             .since("1.0.0")
             .about("Returns the elements of a list, set or sorted set in order, or stores them."),
         command("SORT_RO", SYNTAX, sort_ro)
+            .long()
             .readonly()
             .key_specs(KEYS)
             .find_keys(find_key)
@@ -73,9 +75,19 @@ struct SortRequest<'a> {
     for_script: bool,
 }
 
+/// Elements of a value, copied from where they were.
+#[derive(Default)]
+struct Elements {
+    /// One behind the other, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// They are those of a set, which have no order.
+    is_set: bool,
+}
+
 /// An element and what it is sorted by.
-struct Weighed {
-    element: Vec<u8>,
+struct Weighed<'e> {
+    element: &'e [u8],
     weight: Weight,
 }
 
@@ -145,28 +157,31 @@ fn sort_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result<(), Error> {
     let request = SortRequest::parse(ctx, may_store)?;
-    let (elements, is_set) = match ctx.keys.read(ctx.key(1)) {
+    let elements = match ctx.keys.read(ctx.key(1)) {
         Some(view) => {
             let len = len(&view)?;
             match len > SLICE && !reaches_others(ctx.args) {
-                false => elements(view)?,
+                false => Elements::of(view)?,
                 true => {
                     ctx.weigh(len)?;
-                    elements_in_slices(ctx, len)?
+                    Elements::in_slices(ctx, len)?
                 }
             }
         }
-        None => (Vec::new(), false),
+        None => Elements::default(),
     };
-    let elements = request.in_order(&mut ctx.keys, elements, is_set)?;
-    let chosen = &elements[request.range(elements.len())];
-    match request.store {
-        Some(destination) => request.store(ctx, destination, chosen),
-        None => {
-            request.answer(ctx, chosen);
-            Ok(())
-        }
+    let chosen = request.choose(&mut ctx.keys, &elements)?;
+    if elements.len() > SLICE {
+        // Here it has changed nothing for the last time.
+        ctx.breathe()?;
     }
+    match request.store {
+        Some(destination) => request.store(ctx, destination, &chosen)?,
+        None => request.answer(ctx, &chosen),
+    }
+    // To free them takes long, and needs no key.
+    ctx.keys.rest();
+    Ok(())
 }
 
 /// Elements of a value that can be sorted.
@@ -179,64 +194,87 @@ fn len(view: &View<'_>) -> Result<usize, Error> {
     }
 }
 
-/// The same as [`elements`], with others let in between.
-#[cold]
-fn elements_in_slices(ctx: &mut Ctx<'_>, len: usize) -> Result<(Vec<Vec<u8>>, bool), Error> {
-    let (mut found, mut cursor, mut is_set) = (Vec::new(), 0, false);
-    loop {
-        let Some(view) = ctx.keys.peek(ctx.key(1)) else {
-            return Ok((found, is_set));
-        };
-        let mut push = |element: StringRef<'_>| {
-            found.push(element.text(&mut IntText::default()).to_vec());
-        };
-        let done = cursor as usize;
+impl Elements {
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[at]]
+    }
+
+    fn push(&mut self, element: StringRef<'_>) {
+        let mut room = IntText::default();
+        self.bytes.extend_from_slice(element.text(&mut room));
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Takes memory for about so many elements more, if there is none.
+    fn make_room(&mut self, elements: usize) {
+        let mean = self.bytes.len() / self.len().max(1) + 1;
+        self.bytes.reserve(2 * elements * mean);
+        self.ends.reserve(2 * elements);
+    }
+
+    /// All elements, in the order of the value.
+    fn of(view: View<'_>) -> Result<Self, Error> {
+        let mut elements = Self::default();
         match view.value() {
-            ValueRef::List(list) => {
-                let elements = list.elements(ListEnd::Left, done, SLICE.min(len - done));
-                elements.for_each(&mut push);
-                cursor += SLICE as u64;
-            }
-            ValueRef::Zset(zset) => {
-                let members = zset.range(done..done + SLICE, false);
-                members.for_each(|member| push(member.name));
-                cursor += SLICE as u64;
-            }
+            ValueRef::List(list) => list.iter().for_each(|it| elements.push(it)),
             ValueRef::Set(set) => {
-                let mut left = SLICE;
-                is_set = true;
-                cursor = set.scan(cursor, |member| {
-                    push(member);
-                    left = left.saturating_sub(1);
-                    left > 0
-                });
+                elements.is_set = true;
+                set.iter().for_each(|it| elements.push(it));
             }
+            ValueRef::Zset(zset) => zset.iter().for_each(|member| elements.push(member.name)),
             _ => return Err(Error::WrongType),
         }
-        let is_done = match is_set {
-            true => cursor == 0,
-            false => cursor as usize >= len,
-        };
-        if is_done {
-            // No key is needed to sort.
-            ctx.keys.rest();
-            return Ok((found, is_set));
-        }
-        ctx.breathe()?;
+        Ok(elements)
     }
-}
 
-/// All elements in the order of the value, and whether that is none.
-fn elements(view: View<'_>) -> Result<(Vec<Vec<u8>>, bool), Error> {
-    let text = |element: StringRef<'_>| element.text(&mut IntText::default()).to_vec();
-    match view.value() {
-        ValueRef::List(list) => Ok((list.iter().map(text).collect(), false)),
-        ValueRef::Set(set) => Ok((set.iter().map(text).collect(), true)),
-        ValueRef::Zset(zset) => {
-            let names = zset.iter().map(|member| text(member.name));
-            Ok((names.collect(), false))
+    /// The same, with others let in between.
+    #[cold]
+    fn in_slices(ctx: &mut Ctx<'_>, len: usize) -> Result<Self, Error> {
+        let (mut found, mut cursor) = (Self::default(), 0);
+        loop {
+            let Some(view) = ctx.keys.peek(ctx.key(1)) else {
+                return Ok(found);
+            };
+            let done = cursor as usize;
+            match view.value() {
+                ValueRef::List(list) => {
+                    let elements = list.elements(ListEnd::Left, done, SLICE.min(len - done));
+                    elements.for_each(|it| found.push(it));
+                    cursor += SLICE as u64;
+                }
+                ValueRef::Zset(zset) => {
+                    let members = zset.range(done..done + SLICE, false);
+                    members.for_each(|member| found.push(member.name));
+                    cursor += SLICE as u64;
+                }
+                ValueRef::Set(set) => {
+                    let mut left = SLICE;
+                    found.is_set = true;
+                    cursor = set.scan(cursor, |member| {
+                        found.push(member);
+                        left = left.saturating_sub(1);
+                        left > 0
+                    });
+                }
+                _ => return Err(Error::WrongType),
+            }
+            let is_done = match found.is_set {
+                true => cursor == 0,
+                false => cursor as usize >= len,
+            };
+            // No key is needed to sort, nor to find memory.
+            ctx.keys.rest();
+            if is_done {
+                return Ok(found);
+            }
+            found.make_room(SLICE);
+            ctx.breathe()?;
         }
-        _ => Err(Error::WrongType),
     }
 }
 
@@ -271,20 +309,21 @@ impl<'a> SortRequest<'a> {
         self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
     }
 
-    fn in_order(
+    /// The elements that are asked for, in order.
+    fn choose<'e>(
         &self,
         keys: &mut Guard<'_>,
-        mut elements: Vec<Vec<u8>>,
-        is_set: bool,
-    ) -> Result<Vec<Vec<u8>>, Error> {
+        elements: &'e Elements,
+    ) -> Result<Vec<&'e [u8]>, Error> {
+        let (len, is_set) = (elements.len(), elements.is_set);
+        let range = self.range(len);
         // What is stored must not depend on how a set happens to be kept.
         let forced = self.keeps_order() && is_set && (self.store.is_some() || self.for_script);
         if self.keeps_order() && !forced {
             // A set has no order of its own, so DESC has nothing to turn around.
-            if self.descending && !is_set {
-                elements.reverse();
-            }
-            return Ok(elements);
+            let is_turned = self.descending && !is_set;
+            let place = |at: usize| if is_turned { len - 1 - at } else { at };
+            return Ok(range.map(|at| elements.get(place(at))).collect());
         }
         // A set that is stored unsorted is sorted by its members, so that replicas store the same.
         let (by, alpha) = if forced {
@@ -292,24 +331,50 @@ impl<'a> SortRequest<'a> {
         } else {
             (self.by, self.alpha)
         };
-        let weigh = |element: Vec<u8>| {
-            let weight = weight(keys, by, alpha, &element)?;
+        if by.is_none() && !alpha {
+            return self.choose_by_number(elements, range);
+        }
+        let weigh = |at: usize| {
+            let element = elements.get(at);
+            let weight = weight(keys, by, alpha, element)?;
             Ok(Weighed { element, weight })
         };
-        let mut weighed = elements
-            .into_iter()
-            .map(weigh)
-            .collect::<Result<Vec<_>, Error>>()?;
-        // DESC reverses the comparison, ties included, and not the sorted result.
-        weighed.sort_by(|a, b| {
-            let order = a.compare(b);
-            if self.descending {
-                order.reverse()
-            } else {
-                order
-            }
-        });
-        Ok(weighed.into_iter().map(|one| one.element).collect())
+        let weighed = (0..len).map(weigh);
+        let mut weighed = weighed.collect::<Result<Vec<_>, Error>>()?;
+        weighed.sort_by(|a, b| self.directed(a.compare(b)));
+        Ok(weighed[range].iter().map(|one| one.element).collect())
+    }
+
+    /// The same where the elements are numbers and sorted by them.
+    fn choose_by_number<'e>(
+        &self,
+        elements: &'e Elements,
+        range: std::ops::Range<usize>,
+    ) -> Result<Vec<&'e [u8]>, Error> {
+        let numbers = (0..elements.len()).map(|at| Ok((number(elements.get(at))?, at)));
+        let mut numbers = numbers.collect::<Result<Vec<(f64, usize)>, Error>>()?;
+        // Equal numbers are ordered by their elements, so that the result is the same each time.
+        let compare = |&(a, a_at): &(f64, usize), &(b, b_at): &(f64, usize)| {
+            let by_number = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+            let order = by_number.then_with(|| elements.get(a_at).cmp(elements.get(b_at)));
+            self.directed(order)
+        };
+        if range.end < numbers.len() {
+            // What comes behind needs no order.
+            numbers.select_nth_unstable_by(range.end, compare);
+            numbers.truncate(range.end);
+        }
+        numbers.sort_unstable_by(compare);
+        let chosen = numbers[range].iter();
+        Ok(chosen.map(|&(_, at)| elements.get(at)).collect())
+    }
+
+    /// DESC reverses the comparison, ties included, and not the sorted result.
+    fn directed(&self, order: Ordering) -> Ordering {
+        match self.descending {
+            true => order.reverse(),
+            false => order,
+        }
     }
 
     /// Which of so many elements are asked for.
@@ -323,56 +388,46 @@ impl<'a> SortRequest<'a> {
         start..start.saturating_add(count).min(len)
     }
 
-    fn answer(&self, ctx: &mut Ctx<'_>, elements: &[Vec<u8>]) {
-        let (keys, reply) = (&mut ctx.keys, &mut ctx.reply);
-        reply.array(elements.len() * self.gets.len().max(1));
-        self.for_each_result(keys, elements, |result| match result {
-            Some(result) => reply.bulk(result),
-            None => reply.null(),
-        });
+    fn answer(&self, ctx: &mut Ctx<'_>, elements: &[&[u8]]) {
+        ctx.reply.array(elements.len() * self.gets.len().max(1));
+        for slice in elements.chunks(SLICE) {
+            // Without GET no key is needed.
+            ctx.keys.rest();
+            ctx.tell_more();
+            let (keys, reply) = (&mut ctx.keys, &mut ctx.reply);
+            self.for_each_result(keys, slice, |result| match result {
+                Some(result) => reply.bulk(result),
+                None => reply.null(),
+            });
+        }
     }
 
     fn store(
         &self,
         ctx: &mut Ctx<'_>,
         destination: &[u8],
-        elements: &[Vec<u8>],
+        elements: &[&[u8]],
     ) -> Result<(), Error> {
+        // Elements and results are copies: the destination may be one of the keys that were read.
+        if self.gets.is_empty() {
+            return put(ctx, destination, elements);
+        }
         let mut results = Vec::new();
         self.for_each_result(&mut ctx.keys, elements, |result| {
             results.push(result.unwrap_or_default().to_vec());
         });
-        // The results are copied by now: the destination may be one of the keys that were read.
-        if results.is_empty() {
-            ctx.keys.delete(destination);
-        } else {
-            ctx.keys.make_room(destination);
-            ctx.keys.call_changes(Some(Event::SORTSTORE));
-            let mut wanted = None;
-            for slice in results.chunks(SLICE) {
-                let mut list = ctx.keys.entry(destination).list_mut()?;
-                list.push(ListEnd::Right, slice.iter().map(Vec::as_slice));
-                drop(list);
-                // It has changed something, and goes on to its end. Of all slices one event tells.
-                ctx.keys.breathe();
-                wanted = wanted.or(Some(ctx.keys.mute(EventClasses::ALL)));
-            }
-            if let Some(wanted) = wanted {
-                ctx.keys.unmute(wanted);
-            }
-        }
-        ctx.reply.integer(results.len() as i64);
-        Ok(())
+        let results: Vec<&[u8]> = results.iter().map(Vec::as_slice).collect();
+        put(ctx, destination, &results)
     }
 
     /// Tells what is asked for of each element: the element itself, or what GET finds.
     fn for_each_result(
         &self,
         keys: &mut Guard<'_>,
-        elements: &[Vec<u8>],
+        elements: &[&[u8]],
         mut tell: impl FnMut(Option<&[u8]>),
     ) {
-        for element in elements {
+        for &element in elements {
             if self.gets.is_empty() {
                 tell(Some(element));
             }
@@ -387,7 +442,32 @@ impl<'a> SortRequest<'a> {
     }
 }
 
-impl Weighed {
+/// Puts a list of elements in the place of whatever a key holds. Without elements the key is gone.
+fn put(ctx: &mut Ctx<'_>, destination: &[u8], elements: &[&[u8]]) -> Result<(), Error> {
+    ctx.reply.integer(elements.len() as i64);
+    if elements.is_empty() {
+        ctx.keys.delete(destination);
+        return Ok(());
+    }
+    let was_blessed = ctx.keys.make_room(destination);
+    ctx.keys.call_changes(Some(Event::SORTSTORE));
+    let mut wanted = None;
+    for slice in elements.chunks(SLICE) {
+        let mut list = ctx.keys.entry(destination).list_mut()?;
+        list.push(ListEnd::Right, slice.iter().copied());
+        drop(list);
+        // It has changed something, and goes on to its end. Of all slices one event tells.
+        ctx.keys.breathe();
+        wanted = wanted.or(Some(ctx.keys.mute(EventClasses::ALL)));
+    }
+    if let Some(wanted) = wanted {
+        ctx.keys.unmute(wanted);
+    }
+    ctx.keys.keep_blessing(destination, was_blessed);
+    Ok(())
+}
+
+impl Weighed<'_> {
     fn compare(&self, other: &Self) -> Ordering {
         match (&self.weight, &other.weight) {
             (Weight::Number(a), Weight::Number(b)) => a
@@ -395,9 +475,9 @@ impl Weighed {
                 .unwrap_or(Ordering::Equal)
                 // Equal numbers are ordered by their elements, so that the result is the same each
                 // time.
-                .then_with(|| self.element.cmp(&other.element)),
+                .then_with(|| self.element.cmp(other.element)),
             (Weight::Text(a), Weight::Text(b)) => a.cmp(b),
-            _ => self.element.cmp(&other.element),
+            _ => self.element.cmp(other.element),
         }
     }
 }
@@ -424,6 +504,9 @@ fn number(text: &[u8]) -> Result<f64, Error> {
     let text = text.trim_ascii_start();
     if text.is_empty() {
         return Ok(0.0);
+    }
+    if let Some(int) = parse_i64(text) {
+        return Ok(int as f64);
     }
     parse_f64(text).ok_or(Error::text(
         "One or more scores can't be converted into double",

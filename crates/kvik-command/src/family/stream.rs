@@ -51,7 +51,7 @@ fn reads() -> Vec<Row> {
             "XRANGE",
             "key start:string end:string [COUNT count]",
             entries::xrange,
-        )
+        ).long()
         .since("5.0.0")
         .complexity(RANGE)
         .changed("6.2.0", "Added exclusive ranges.")
@@ -60,7 +60,7 @@ fn reads() -> Vec<Row> {
             "XREVRANGE",
             "key end:string start:string [COUNT count]",
             entries::xrevrange,
-        )
+        ).long()
         .since("5.0.0")
         .complexity(RANGE)
         .changed("6.2.0", "Added exclusive ranges.")
@@ -70,7 +70,7 @@ fn reads() -> Vec<Row> {
             "[COUNT count] [BLOCK milliseconds] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] \
              STREAMS key [key ...] id [id ...]",
             read::xread,
-        )
+        ).long()
         .blocking()
         .served_by(read::has_news)
         .find_keys(read::keys)
@@ -83,7 +83,7 @@ fn reads() -> Vec<Row> {
 fn writes() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).write();
     vec![
-        command("XADD", XADD_SYNTAX, entries::xadd)
+        command("XADD", XADD_SYNTAX, entries::xadd).long()
             .may_grow()
             .fast()
             .since("5.0.0")
@@ -97,14 +97,14 @@ fn writes() -> Vec<Row> {
             .changed("7.0.0", "Added support for the `<ms>-*` explicit ID form.")
             .tips(NONDETERMINISTIC)
             .about("Adds an entry to a stream."),
-        command("XTRIM", XTRIM_SYNTAX, entries::xtrim)
+        command("XTRIM", XTRIM_SYNTAX, entries::xtrim).long()
             .access(&[KeyFlags::RW_DELETE])
             .since("5.0.0")
             .complexity(TRIMMED)
             .changed("6.2.0", "Added the `MINID` trimming strategy and the `LIMIT` option.")
             .tips(NONDETERMINISTIC)
             .about("Deletes entries from the front of a stream."),
-        command("XDEL", "key id [id ...]", entries::xdel)
+        command("XDEL", "key id [id ...]", entries::xdel).long()
             .fast()
             .access(&[KeyFlags::RW_DELETE])
             .since("5.0.0")
@@ -116,7 +116,7 @@ fn writes() -> Vec<Row> {
             "XDELEX",
             "key [KEEPREF|DELREF|ACKED] IDS ids:<numids:integer id [id ...]>",
             deletion::xdelex,
-        )
+        ).long()
         .fast()
         .access(&[KeyFlags::RW_DELETE])
         .since("8.2.0")
@@ -158,7 +158,7 @@ const XTRIM_SYNTAX: &str = "key trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] t
 fn deliveries() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler);
     vec![
-        command("XREADGROUP", XREADGROUP_SYNTAX, read::xreadgroup)
+        command("XREADGROUP", XREADGROUP_SYNTAX, read::xreadgroup).long()
             .write()
             .blocking()
             .access(&[KeyFlags::RO_ACCESS])
@@ -167,7 +167,7 @@ fn deliveries() -> Vec<Row> {
             .since("5.0.0")
             .complexity("O(M) where M is the number of entries returned.")
             .about("Delivers entries of streams to a consumer of a group."),
-        command("XACK", "key group id [id ...]", group::xack)
+        command("XACK", "key group id [id ...]", group::xack).long()
             .write()
             .fast()
             .since("5.0.0")
@@ -177,7 +177,7 @@ fn deliveries() -> Vec<Row> {
             "XACKDEL",
             "key group [KEEPREF|DELREF|ACKED] IDS ids:<numids:integer id [id ...]>",
             deletion::xackdel,
-        )
+        ).long()
         .write()
         .fast()
         .access(&[KeyFlags::RW_DELETE])
@@ -189,7 +189,7 @@ fn deliveries() -> Vec<Row> {
             "key group mode:<SILENT|FAIL|FATAL> IDS ids:<numids:integer id [id ...]> \
              [RETRYCOUNT count] [FORCE]",
             release::xnack,
-        )
+        ).long()
         .write()
         .fast()
         .since("8.8.0")
@@ -199,14 +199,14 @@ fn deliveries() -> Vec<Row> {
             "XPENDING",
             "key group [filters:<[IDLE min-idle-time:integer] start:string end:string count [consumer]>]",
             pending::xpending,
-        )
+        ).long()
         .readonly()
         .since("5.0.0")
         .complexity("O(N) with N being the number of elements returned, or looked at for IDLE.")
         .changed("6.2.0", "Added the `IDLE` option and exclusive range intervals.")
         .tips(NONDETERMINISTIC)
         .about("Returns which entries are delivered and not acknowledged."),
-        command("XCLAIM", XCLAIM_SYNTAX, claim::xclaim)
+        command("XCLAIM", XCLAIM_SYNTAX, claim::xclaim).long()
             .write()
             .fast()
             .since("5.0.0")
@@ -219,7 +219,7 @@ fn deliveries() -> Vec<Row> {
             "XAUTOCLAIM",
             "key group consumer min-idle-time start:string [COUNT count] [JUSTID]",
             claim::xautoclaim,
-        )
+        ).long()
         .write()
         .fast()
         .access(&[KeyFlags::RW_DELETE])
@@ -283,6 +283,7 @@ fn xgroup() -> Vec<Row> {
             "key group consumer",
             group::delete_consumer,
         )
+        .whole()
         .access(&[KeyFlags::RW_DELETE])
         .about("Deletes a consumer of a group."),
         help("XGROUP HELP").since("5.0.0"),

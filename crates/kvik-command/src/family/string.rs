@@ -13,10 +13,12 @@ use kvik_store::{
 };
 
 use self::compare::SetCondition;
+pub use self::counter::{INCRBY, add_integer};
 use self::options::{SetCommand, SetOptions};
 pub(super) use self::range::max_string;
 use super::deadline::TimeFormat;
 use crate::declare::{Command, Group, KeyFlags, Row};
+use crate::slicing::CHANGED_AT_ONCE;
 use crate::{Ctx, Error, SLICE};
 
 /// The rows of this family.
@@ -44,6 +46,7 @@ fn reads() -> Vec<Row> {
             .since("1.0.0")
             .about("Returns the string value of a key."),
         command("MGET", "key [key ...]", mget)
+            .long()
             .readonly()
             .fast()
             .since("1.0.0")
@@ -78,6 +81,7 @@ fn reads() -> Vec<Row> {
             "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
             lcs::lcs,
         )
+        .long()
         .readonly()
         .since("7.0.0")
         .complexity("O(N*M) where N and M are the lengths of the strings")
@@ -101,6 +105,7 @@ fn writes() -> Vec<Row> {
             .changed("8.4.0", "Added the `IFNE`, `IFDEQ` and `IFDNE` options.")
             .about("Sets the string value of a key, whatever it held before."),
         command("MSET", "key value [key value ...]", mset)
+            .long()
             .may_grow()
             .access(&[KeyFlags::OW_UPDATE])
             .since("1.0.1")
@@ -150,12 +155,14 @@ fn conditional() -> Vec<Row> {
             .since("1.0.0")
             .about("Sets the string value of a key that does not exist."),
         command("MSETNX", "key value [key value ...]", msetnx)
+            .long()
             .may_grow()
             .access(&[KeyFlags::OW_INSERT])
             .since("1.0.1")
             .complexity(NUMBER_OF_KEYS)
             .about("Sets the string values of several keys if none of them exists."),
         command("MSETEX", MSETEX_SYNTAX, msetex)
+            .long()
             .may_grow()
             .access(&[KeyFlags::OW_UPDATE])
             .since("9.1.0")
@@ -513,12 +520,21 @@ fn set_all_if(
     condition: SetCondition<'_>,
     expiry: Expiry,
 ) -> Result<(), Error> {
-    for key in words.iter().step_by(2) {
+    if words.len() > SLICE {
+        ctx.weigh(words.len() / 2)?;
+    }
+    for (at, key) in words.iter().step_by(2).enumerate() {
+        if at > 0 && at.is_multiple_of(SLICE) {
+            ctx.breathe()?;
+        }
         // No key is written unless all conditions hold.
         if !condition.holds(&ctx.keys.entry(key))? {
             ctx.reply.integer(0);
             return Ok(());
         }
+    }
+    if words.len() > SLICE {
+        ctx.breathe()?;
     }
     set_all(ctx, words, expiry)?;
     ctx.reply.integer(1);
@@ -527,7 +543,7 @@ fn set_all_if(
 
 fn set_all(ctx: &mut Ctx<'_>, words: Args<'_>, expiry: Expiry) -> Result<(), Error> {
     for at in (0..words.len()).step_by(2) {
-        if at > 0 && at.is_multiple_of(2 * SLICE) {
+        if at > 0 && at.is_multiple_of(2 * CHANGED_AT_ONCE) {
             ctx.keys.breathe();
         }
         let (key, value): (&[u8], _) = (&words[at], value(words, at + 1));

@@ -26,6 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
             .changed("0.1.0", "Added the `ROLLBACK` option, which is kvik's own.")
             .about("Starts a transaction: the commands that follow are queued."),
         command("EXEC", "", exec)
+            .long()
             .skip_slowlog()
             .locks(Locking::Queue)
             .since("1.2.0")

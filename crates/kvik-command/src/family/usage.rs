@@ -1,14 +1,17 @@
 //! The keys that are used most, those that are largest, and figures by prefix: HOTKEYS, BIGKEYS and
 //! STATS.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_resp::Reply;
+use kvik_store::SLOTS;
 
 use super::command::help;
-use crate::declare::{Command, Group, Row};
+use crate::cluster::SlotRange;
+use crate::declare::{Command, Databases, Group, Row};
 use crate::hot_keys::CollectionTerms;
-use crate::{Ctx, Error, Handler};
+use crate::{Ctx, Error, ErrorText, Handler};
 
 /// Keys shown unless COUNT says otherwise, and the most that are known.
 const USUAL_COUNT: usize = 10;
@@ -26,10 +29,12 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         command("HOTKEYS", HOTKEYS_SYNTAX, hotkeys)
             .noscript()
+            .databases(Databases::All)
             .complexity("O(T) where T is the number of threads")
             .changed("0.2.0", "Added START, STOP, GET and RESET of Redis 8.6.")
             .about("Returns the keys that are used most, at present or while they are collected."),
         command("BIGKEYS", "[COUNT count]", bigkeys)
+            .databases(Databases::All)
             .complexity("O(1)")
             .about("Returns the largest keys, as a walk in the background finds them."),
         Command::container("STATS")
@@ -48,7 +53,8 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 const HOTKEYS_SYNTAX: &str = "[request:<COUNT count|START start:<METRICS metrics:<count:integer <CPU|NET> \
-    [<CPU|NET> ...]> [COUNT count] [DURATION seconds] [SAMPLE ratio:integer]>|STOP|GET|RESET>]";
+    [<CPU|NET> ...]> [COUNT count] [DURATION seconds] [SAMPLE ratio:integer] \
+    [SLOTS slots:<count:integer slot:integer [slot:integer ...]>]>|STOP|GET|RESET>]";
 
 /// The number behind COUNT.
 fn count(ctx: &Ctx<'_>) -> Result<usize, Error> {
@@ -77,7 +83,8 @@ fn hotkeys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
         Some(b"RESET") if ctx.args.len() == 2 => {
             if !ctx.engine.hot_keys.forget_collection(now_us) {
-                return Err(IN_PROGRESS);
+                const STILL: &str = "hotkey tracking session in progress, stop tracking first";
+                return Err(Error::text(STILL));
             }
             ctx.reply.ok();
             return Ok(());
@@ -114,54 +121,46 @@ fn start(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// A number of an option of HOTKEYS START.
+fn number(
+    ctx: &Ctx<'_>,
+    at: usize,
+    range: RangeInclusive<i64>,
+    text: &'static str,
+) -> Result<u64, Error> {
+    let number = ctx.args.get(at).and_then(kvik_resp::parse_i64);
+    let number = number.filter(|number| range.contains(number));
+    number.map(|number| number as u64).ok_or(Error::text(text))
+}
+
 fn collection_terms(ctx: &Ctx<'_>) -> Result<CollectionTerms, Error> {
-    const NO_METRICS: Error = Error::text("METRICS parameter is required");
-    let number = |at: usize, range: std::ops::RangeInclusive<i64>, text: &'static str| {
-        let number = ctx.args.get(at).and_then(kvik_resp::parse_i64);
-        let number = number.filter(|number| range.contains(number));
-        number.map(|number| number as u64).ok_or(Error::text(text))
-    };
-    if ctx.args.len() < 3 || !ctx.is(2, "METRICS") {
-        return Err(NO_METRICS);
-    }
-    let metrics = number(3, 1..=2, "METRICS count must be between 1 and 2")? as usize;
     let mut terms = CollectionTerms {
         times: false,
         bytes: false,
         count: USUAL_COUNT,
         until_us: None,
         ratio: 1,
+        slots: own_slots(ctx).into_iter().collect(),
+        chosen: false,
     };
-    for at in 4..4 + metrics {
-        let metric = ctx.args.get(at).ok_or(NO_METRICS)?;
-        let wanted = match () {
-            () if metric.eq_ignore_ascii_case(b"CPU") => &mut terms.times,
-            () if metric.eq_ignore_ascii_case(b"NET") => &mut terms.bytes,
-            () => return Err(Error::text("METRICS must be CPU or NET")),
-        };
-        if std::mem::replace(wanted, true) {
-            return Err(Error::text("METRICS must not be repeated"));
-        }
-    }
-    let mut at = 4 + metrics;
+    let mut at = metrics(ctx, &mut terms)?;
     while at < ctx.args.len() {
         match () {
             () if ctx.is(at, "COUNT") => {
-                terms.count = number(at + 1, 1..=64, "COUNT must be between 1 and 64")? as usize;
+                let text = "COUNT must be between 1 and 64";
+                terms.count = number(ctx, at + 1, 1..=64, text)? as usize;
             }
             () if ctx.is(at, "DURATION") => {
-                const RANGE: &str = "DURATION must be between 0 and 1000000";
-                let seconds = number(at + 1, 0..=1_000_000, RANGE)?;
+                let text = "DURATION must be between 0 and 1000000";
+                let seconds = number(ctx, at + 1, 0..=1_000_000, text)?;
                 terms.until_us = (seconds > 0).then_some(ctx.now_us + seconds * 1_000_000);
             }
             () if ctx.is(at, "SAMPLE") => {
-                const RANGE: &str = "SAMPLE ratio must be positive";
-                terms.ratio = number(at + 1, 1..=i64::from(i32::MAX), RANGE)?;
+                let text = "SAMPLE ratio must be positive";
+                terms.ratio = number(ctx, at + 1, 1..=i64::from(i32::MAX), text)?;
             }
             () if ctx.is(at, "SLOTS") => {
-                return Err(Error::text(
-                    "SLOTS parameter cannot be used in non-cluster mode",
-                ));
+                at += slots(ctx, at + 1, &mut terms)?;
             }
             () => return Err(Error::SYNTAX),
         }
@@ -170,34 +169,133 @@ fn collection_terms(ctx: &Ctx<'_>) -> Result<CollectionTerms, Error> {
     Ok(terms)
 }
 
+/// Reads what is to be measured, and says where the other options begin. Metrics that nobody knows
+/// yet may stand beside those that are known.
+fn metrics(ctx: &Ctx<'_>, terms: &mut CollectionTerms) -> Result<usize, Error> {
+    const FIRST: usize = 4;
+    if ctx.args.len() < FIRST || !ctx.is(2, "METRICS") {
+        return Err(Error::text("METRICS parameter is required"));
+    }
+    let text = "METRICS count must be positive";
+    let count = number(ctx, 3, 1..=i64::from(i32::MAX), text)? as usize;
+    if count > ctx.args.len() - FIRST {
+        let text = "METRICS count does not match number of metric types provided";
+        return Err(Error::text(text));
+    }
+    for at in FIRST..FIRST + count {
+        let (wanted, twice) = match () {
+            () if ctx.is(at, "CPU") => (&mut terms.times, "METRICS CPU defined more than once"),
+            () if ctx.is(at, "NET") => (&mut terms.bytes, "METRICS NET defined more than once"),
+            () => continue,
+        };
+        if std::mem::replace(wanted, true) {
+            return Err(Error::text(twice));
+        }
+    }
+    if !terms.times && !terms.bytes {
+        return Err(Error::text("METRICS no valid metrics passed"));
+    }
+    Ok(FIRST + count)
+}
+
+/// The slots of the node whose port the client came to.
+fn own_slots(ctx: &Ctx<'_>) -> Option<SlotRange> {
+    let node = ctx.session.node()?;
+    let topology = ctx.engine.cluster()?;
+    Some(topology.slots_of(node.index.into()))
+}
+
+/// Reads the slots behind SLOTS, from their count on, and says how many they are.
+fn slots(ctx: &Ctx<'_>, at: usize, terms: &mut CollectionTerms) -> Result<usize, Error> {
+    const LAST_SLOT: i64 = SLOTS as i64 - 1;
+    let Some(own) = own_slots(ctx) else {
+        let text = "SLOTS parameter cannot be used in non-cluster mode";
+        return Err(Error::text(text));
+    };
+    if std::mem::replace(&mut terms.chosen, true) {
+        return Err(Error::text("SLOTS parameter already specified"));
+    }
+    let text = "SLOTS count must be between 1 and 16384";
+    let count = number(ctx, at, 1..=i64::from(SLOTS), text)? as usize;
+    if count > ctx.args.len() - at - 1 {
+        return Err(Error::text("not enough slot numbers provided"));
+    }
+    let mut slots = Vec::with_capacity(count);
+    for at in at + 1..=at + count {
+        let text = "Invalid or out of range slot";
+        let slot = number(ctx, at, 0..=LAST_SLOT, text)? as u16;
+        if !(own.first..=own.last).contains(&slot) {
+            let text = ErrorText::quoting(&[b"slot ", &ctx.args[at], b" not handled by this node"]);
+            return Err(Error::Coded("ERR", text));
+        }
+        slots.push(slot);
+    }
+    slots.sort_unstable();
+    if slots.windows(2).any(|two| two[0] == two[1]) {
+        return Err(Error::text("duplicate slot number"));
+    }
+    let runs = slots.chunk_by(|a, b| a + 1 == *b);
+    let runs = runs.filter_map(|run| Some((*run.first()?, *run.last()?)));
+    terms.slots = runs
+        .map(|(first, last)| SlotRange { first, last })
+        .collect();
+    Ok(count)
+}
+
 /// Describes the collection in progress, or the last one.
 fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    const LAST_SLOT: i64 = 16_383;
     let now_us = ctx.now_us;
     let Some(collection) = ctx.engine.hot_keys.collection(now_us) else {
         ctx.reply.null();
         return Ok(());
     };
-    let terms = collection.terms;
+    let terms = &collection.terms;
     let lasted_us = collection.ended_us.unwrap_or(now_us) - collection.began_us;
     let reply = &mut ctx.reply;
     reply.array(1);
-    reply.map(7 + 3 * usize::from(terms.times) + 2 * usize::from(terms.bytes));
+    let micros = |nanos: u64| nanos.div_ceil(1000);
+    let (selected, sampled) = (collection.selected, collection.sampled);
+    let is_sampled = terms.chosen && terms.ratio > 1;
+    let figures = [
+        (
+            is_sampled,
+            "sampled-commands-selected-slots-us",
+            micros(sampled.nanos),
+        ),
+        (
+            terms.chosen,
+            "all-commands-selected-slots-us",
+            micros(selected.nanos),
+        ),
+        (true, "all-commands-all-slots-us", micros(collection.nanos)),
+        (
+            is_sampled,
+            "net-bytes-sampled-commands-selected-slots",
+            sampled.bytes,
+        ),
+        (
+            terms.chosen,
+            "net-bytes-all-commands-selected-slots",
+            selected.bytes,
+        ),
+        (true, "net-bytes-all-commands-all-slots", collection.bytes),
+        (
+            true,
+            "collection-start-time-unix-ms",
+            collection.began_us / 1000,
+        ),
+        (true, "collection-duration-ms", lasted_us / 1000),
+    ];
+    let figures = figures.into_iter().filter(|(is_told, ..)| *is_told);
+    let told = figures.clone().count();
+    reply.map(3 + told + 3 * usize::from(terms.times) + 2 * usize::from(terms.bytes));
     reply.bulk(b"tracking-active");
     reply.integer(i64::from(collection.ended_us.is_none()));
     reply.bulk(b"sample-ratio");
     reply.integer(terms.ratio as i64);
     reply.bulk(b"selected-slots");
-    reply.array(1);
-    reply.array(2);
-    reply.integer(0);
-    reply.integer(LAST_SLOT);
-    for (name, figure) in [
-        ("all-commands-all-slots-us", collection.nanos.div_ceil(1000)),
-        ("net-bytes-all-commands-all-slots", collection.bytes),
-        ("collection-start-time-unix-ms", collection.began_us / 1000),
-        ("collection-duration-ms", lasted_us / 1000),
-    ] {
+    write_slots(reply, &terms.slots);
+    for (_, name, figure) in figures {
         reply.bulk_str(name);
         reply.integer(figure as i64);
     }
@@ -219,6 +317,23 @@ fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         write_costs(reply, b"by-net-bytes", collection.by_bytes().into_iter());
     }
     Ok(())
+}
+
+/// Writes each run of slots with its ends, or with its one slot.
+fn write_slots(reply: &mut Reply<'_>, slots: &[SlotRange]) {
+    const ALL: SlotRange = SlotRange {
+        first: 0,
+        last: SLOTS - 1,
+    };
+    let slots = if slots.is_empty() { &[ALL] } else { slots };
+    reply.array(slots.len());
+    for &SlotRange { first, last } in slots {
+        reply.array(if first == last { 1 } else { 2 });
+        reply.integer(first.into());
+        if first != last {
+            reply.integer(last.into());
+        }
+    }
 }
 
 /// Writes keys and their costs in turn.

@@ -8,13 +8,13 @@ mod random;
 mod range;
 mod store;
 
-use kvik_resp::{Protocol, Reply, format_f64};
+use kvik_resp::{Args, Protocol, Reply, format_f64};
 use kvik_store::{IntText, StringRef, ValueRef, View, ZsetRef};
 
 pub(super) use self::store::{Results, expiry_in};
 use super::member_scan::MemberScan;
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -60,6 +60,7 @@ fn changes() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).write().fast();
     vec![
         command("ZADD", ZADD_SYNTAX, add::zadd)
+            .long()
             .may_grow()
             .access(&[KeyFlags::RW_UPDATE])
             .since("1.2.0")
@@ -74,6 +75,7 @@ fn changes() -> Vec<Row> {
             .since("1.2.0")
             .about("Adds to the score of a member, which is 0 where there is none."),
         command("ZREM", "key member [member ...]", zrem)
+            .long()
             .access(&[KeyFlags::RW_DELETE])
             .since("1.2.0")
             .complexity(LOGARITHMIC_EACH)
@@ -97,6 +99,7 @@ fn reads() -> Vec<Row> {
             .complexity("O(1)")
             .about("Returns the score of a member."),
         command("ZMSCORE", "key member [member ...]", zmscore)
+            .long()
             .since("6.2.0")
             .complexity("O(N) where N is the number of members given")
             .about("Returns the scores of several members."),
@@ -126,6 +129,7 @@ fn counts() -> Vec<Row> {
 fn ranges() -> Vec<Row> {
     vec![
         command("ZRANGE", ZRANGE_SYNTAX, range::zrange)
+            .long()
             .readonly()
             .since("1.2.0")
             .complexity(LENGTH_OF_RANGE)
@@ -135,6 +139,7 @@ fn ranges() -> Vec<Row> {
             )
             .about("Returns the members in a range of ranks, scores or names."),
         command("ZRANGESTORE", ZRANGESTORE_SYNTAX, range::zrangestore)
+            .long()
             .event("zrangestore")
             .write()
             .may_grow()
@@ -158,10 +163,12 @@ fn older_ranges() -> Vec<Row> {
     };
     vec![
         command("ZREVRANGE", "key start stop [WITHSCORES]", range::zrevrange)
+            .long()
             .since("1.2.0")
             .deprecated("6.2.0", "`ZRANGE` with the `REV` argument")
             .about("Returns the members in a range of ranks, the highest first."),
         command("ZRANGEBYSCORE", ZRANGEBYSCORE_SYNTAX, range::zrangebyscore)
+            .long()
             .since("1.0.5")
             .changed("2.0.0", "Added the `WITHSCORES` option.")
             .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument")
@@ -171,6 +178,7 @@ fn older_ranges() -> Vec<Row> {
             ZREVRANGEBYSCORE_SYNTAX,
             range::zrevrangebyscore,
         )
+        .long()
         .since("2.2.0")
         .changed("2.1.6", "`min` and `max` can be exclusive.")
         .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments")
@@ -180,6 +188,7 @@ fn older_ranges() -> Vec<Row> {
             "key min max [LIMIT offset count]",
             range::zrangebylex,
         )
+        .long()
         .since("2.8.9")
         .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument")
         .about("Returns the members in a range of names."),
@@ -188,6 +197,7 @@ fn older_ranges() -> Vec<Row> {
             "key max min [LIMIT offset count]",
             range::zrevrangebylex,
         )
+        .long()
         .since("2.8.9")
         .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments")
         .about("Returns the members in a range of names, the last first."),
@@ -206,6 +216,7 @@ fn removals() -> Vec<Row> {
     };
     vec![
         command("ZREMRANGEBYRANK", "key start stop", range::zremrangebyrank)
+            .long()
             .event("zremrangebyrank")
             .since("2.0.0")
             .about("Deletes the members in a range of ranks."),
@@ -214,10 +225,12 @@ fn removals() -> Vec<Row> {
             "key min:double max:double",
             range::zremrangebyscore,
         )
+        .long()
         .event("zremrangebyscore")
         .since("1.2.0")
         .about("Deletes the members in a range of scores."),
         command("ZREMRANGEBYLEX", "key min max", range::zremrangebylex)
+            .long()
             .event("zremrangebylex")
             .since("2.8.9")
             .about("Deletes the members in a range of names."),
@@ -233,10 +246,12 @@ fn pops() -> Vec<Row> {
     };
     vec![
         command("ZPOPMIN", "key [count]", pop::zpopmin)
+            .long()
             .fast()
             .since("5.0.0")
             .about("Deletes the members with the lowest scores and returns them."),
         command("ZPOPMAX", "key [count]", pop::zpopmax)
+            .long()
             .fast()
             .since("5.0.0")
             .about("Deletes the members with the highest scores and returns them."),
@@ -245,6 +260,7 @@ fn pops() -> Vec<Row> {
             "numkeys key [key ...] <MIN|MAX> [COUNT count]",
             pop::zmpop,
         )
+        .long()
         .since("7.0.0")
         .about("Deletes members of the first sorted set that has some and returns them."),
     ]
@@ -273,7 +289,7 @@ fn waits() -> Vec<Row> {
             "BZMPOP",
             "timeout:double numkeys key [key ...] <MIN|MAX> [COUNT count]",
             pop::bzmpop,
-        )
+        ).long()
         .since("7.0.0")
         .complexity("O(K)+O(M*log(N)) where K is the number of keys, N the number of members and M that of those deleted")
         .about("Deletes members of the first sorted set that has some and returns them, or waits for some."),
@@ -298,20 +314,20 @@ fn moves() -> Vec<Row> {
             "source destination selection:<MIN|MAX|BYSCORE score-range:<score-min:double score-max:double>> \
              [COUNT count]",
             moving::zmove,
-        )
+        ).long()
         .about("Moves members from an end or a range of a sorted set to another."),
         command(
             "BZMOVE",
             "source destination <MIN|MAX> timeout:double [COUNT count]",
             moving::bzmove,
-        )
+        ).long()
         .blocking()
         .about("Moves members from an end of a sorted set to another, or waits for some."),
         command(
             "ZMOVEMEMBER",
             "source destination [NX|XX] MEMBERS members:<num-members:integer member [member ...]>",
             moving::zmovemember,
-        )
+        ).long()
         .about("Moves members of a sorted set to another by their names."),
     ]
 }
@@ -328,6 +344,7 @@ fn walks() -> Vec<Row> {
             "key [options:<count [WITHSCORES]>]",
             random::zrandmember,
         )
+        .long()
         .since("6.2.0")
         .complexity("O(N) where N is the number of members returned")
         .about("Returns members of a sorted set chosen at random."),
@@ -336,6 +353,7 @@ fn walks() -> Vec<Row> {
             "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
             zscan,
         )
+        .long()
         .since("2.8.0")
         .complexity("O(1) for a page, O(N) for the whole sorted set")
         .changed("8.0.0", "Added the `NOSCORES` option.")
@@ -347,10 +365,12 @@ fn combinations() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).readonly();
     vec![
         command("ZUNION", ZUNION_SYNTAX, algebra::zunion)
+            .long()
             .since("6.2.0")
             .complexity(ALL_INPUTS)
             .about("Returns the members that any of several sorted sets has."),
         command("ZINTER", ZUNION_SYNTAX, algebra::zinter)
+            .long()
             .since("6.2.0")
             .complexity(INTERSECTION)
             .about("Returns the members that all of several sorted sets have."),
@@ -359,6 +379,7 @@ fn combinations() -> Vec<Row> {
             "numkeys key [key ...] [WITHSCORES]",
             algebra::zdiff,
         )
+        .long()
         .since("6.2.0")
         .complexity(DIFFERENCE)
         .about("Returns the members that only the first of several sorted sets has."),
@@ -367,6 +388,7 @@ fn combinations() -> Vec<Row> {
             "numkeys key [key ...] [LIMIT limit]",
             algebra::zintercard,
         )
+        .long()
         .since("7.0.0")
         .complexity("O(N*K) where N is the size of the smallest input and K the number of inputs")
         .about("Returns how many members all of several sorted sets have."),
@@ -386,11 +408,13 @@ fn stores() -> Vec<Row> {
     };
     vec![
         command("ZUNIONSTORE", ZUNIONSTORE_SYNTAX, algebra::zunionstore)
+            .long()
             .event("zunionstore")
             .since("2.0.0")
             .complexity(ALL_INPUTS)
             .about("Stores the members that any of several sorted sets has."),
         command("ZINTERSTORE", ZUNIONSTORE_SYNTAX, algebra::zinterstore)
+            .long()
             .event("zinterstore")
             .since("2.0.0")
             .complexity(INTERSECTION)
@@ -400,6 +424,7 @@ fn stores() -> Vec<Row> {
             "destination numkeys key [key ...]",
             algebra::zdiffstore,
         )
+        .long()
         .event("zdiffstore")
         .since("6.2.0")
         .complexity(DIFFERENCE)
@@ -450,9 +475,18 @@ fn reply_member(reply: &mut Reply<'_>, name: StringRef<'_>, score: Option<f64>) 
 }
 
 fn zrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let members = ctx.args.tail(2);
-    let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
-    let removed = members.iter().filter(|member| zset.remove(member)).count();
+    let (members, mut removed) = (ctx.args.tail(2), 0);
+    if members.len() <= SLICE {
+        let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+        removed = members.iter().filter(|member| zset.remove(member)).count();
+    } else {
+        ctx.change_in_slices(members.len(), |ctx, slice| {
+            let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+            let members = members.slice(slice).iter();
+            removed += members.filter(|member| zset.remove(member)).count();
+            Ok(())
+        })?;
+    }
     ctx.reply.integer(removed as i64);
     Ok(())
 }
@@ -475,11 +509,21 @@ fn zmscore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let members = ctx.args.tail(2);
     let zset = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     ctx.reply.array(members.len());
-    for member in members {
-        let score = zset.and_then(|zset| zset.score(member));
-        reply_score(&mut ctx.reply, score);
+    if members.len() <= SLICE {
+        reply_scores(&mut ctx.reply, zset, members);
+        return Ok(());
     }
-    Ok(())
+    ctx.read_in_slices(members.len(), |ctx, slice| {
+        let zset = ctx.keys.view(ctx.key(1)).map(self::zset).transpose()?;
+        reply_scores(&mut ctx.reply, zset, members.slice(slice));
+        Ok(())
+    })
+}
+
+fn reply_scores(reply: &mut Reply<'_>, zset: Option<ZsetRef<'_>>, members: Args<'_>) {
+    for member in members {
+        reply_score(reply, zset.and_then(|zset| zset.score(member)));
+    }
 }
 
 fn reply_score(reply: &mut Reply<'_>, score: Option<f64>) {
@@ -527,12 +571,11 @@ fn zscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, check, &["NOSCORES"])? else {
         return Ok(());
     };
-    let Some(zset) = ctx.keys.view(ctx.key(1)).map(zset).transpose()? else {
-        return Ok(());
-    };
+    let len = ctx.keys.view(ctx.key(1)).map(zset).transpose()?;
+    let len = len.map_or(0, ZsetRef::len);
     let elements = if scan.flag() { 1 } else { 2 };
-    scan.answer(&mut ctx.reply, |cursor, page| {
-        zset.scan(cursor, |member| {
+    scan.answer(ctx, len, |view, cursor, page| {
+        Ok(zset(view)?.scan(cursor, |member| {
             let mut room = IntText::default();
             page.elements(elements, member.name.text(&mut room), |reply, name| {
                 reply.bulk(name);
@@ -540,7 +583,6 @@ fn zscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
                     reply.bulk(format_f64(member.score()).as_bytes());
                 }
             })
-        })
-    });
-    Ok(())
+        }))
+    })
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use kvik_rdb::{
-    ArrayParts, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, Shapes,
-    SortedSet, StreamPart, StreamParts, StreamSummary, Text,
+    ArrayParts, Bitmap, EntriesRead, Field, Hash, HashNames, IntText, ListPart, ListParts, Pending,
+    Set, Shapes, SortedSet, StreamPart, StreamParts, StreamSummary, Text,
 };
+use kvik_rope::Rope;
 use kvik_store::packed::Listpack;
 use kvik_store::{
     ArrayMut, HashMut, ListEnd, ListMut, Scored, SetMut, StreamCounts, StreamId, StreamMut,
@@ -25,6 +26,17 @@ pub(super) fn string<'t>(text: &'t Text<'_>, room: &'t mut IntText) -> StringRef
         Text::Int(n) => StringRef::Int(*n),
         text => StringRef::Bytes(text.bytes(room)),
     }
+}
+
+/// The string that a bitmap stands for.
+pub(super) fn bits(bitmap: &Bitmap<'_>) -> Result<Rope, LoadFault> {
+    let mut string = Rope::new();
+    bitmap.for_each_part(|at, part| {
+        string.append_zeros(at - string.len());
+        string.append(part);
+    })?;
+    string.append_zeros(bitmap.len() - string.len());
+    Ok(string)
 }
 
 pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(), LoadFault> {
@@ -87,6 +99,7 @@ pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Loa
             }
         }
         Hash::ShapedListpack(bytes, shapes) => set_shaped(made, &bytes, shapes)?,
+        Hash::NamedListpack(names, values) => set_named(made, &names, &values)?,
     }
     Ok(())
 }
@@ -104,6 +117,35 @@ fn set_shaped(made: &mut HashMut<'_>, bytes: &[u8], shapes: &Shapes) -> Result<(
     made.expect(names.len());
     for (name, value) in names.iter().zip(elements) {
         ensure(made.set(name, value))?;
+    }
+    Ok(())
+}
+
+/// Sets fields whose names stand before a listpack of their values.
+fn set_named(
+    made: &mut HashMut<'_>,
+    names: &HashNames<'_>,
+    values: &[u8],
+) -> Result<(), LoadFault> {
+    let values = Listpack::validate(values).ok_or(LoadFault::Malformed)?;
+    let mut room = IntText::default();
+    match names {
+        HashNames::Each(names) => {
+            ensure(names.len() == values.len())?;
+            made.expect(names.len());
+            for (name, value) in names.iter().zip(values.iter()) {
+                ensure(made.set(name.bytes(&mut room), value))?;
+            }
+        }
+        HashNames::Listpack(names) => {
+            let names = Listpack::validate(names).ok_or(LoadFault::Malformed)?;
+            ensure(names.len() == values.len())?;
+            let mut shown = kvik_store::IntText::default();
+            made.expect(names.len());
+            for (name, value) in names.iter().zip(values.iter()) {
+                ensure(made.set(name.text(&mut shown), value))?;
+            }
+        }
     }
     Ok(())
 }

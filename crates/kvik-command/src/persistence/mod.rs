@@ -22,6 +22,8 @@ pub enum Task {
         /// Wait for a rewrite instead of refusing.
         schedule: bool,
     },
+    /// Writes a snapshot of a store that FLUSHALL has emptied; nobody waits for it.
+    SaveEmpty,
     /// Rewrites the log, after the snapshot that may be in progress.
     Rewrite,
     /// Keeps a log from now on, or none: `appendonly` has changed.
@@ -109,8 +111,9 @@ pub trait Persistence: Send + Sync {
     /// Where the log is; nothing if no log is kept.
     fn log_positions(&self) -> Option<LogPositions>;
 
-    /// FLUSHALL has emptied the store. Called inside the locks, so it must be quick.
-    fn emptied(&self);
+    /// FLUSHALL has emptied the store, which is to be saved so if `saves`. Called inside the locks,
+    /// so it must be quick.
+    fn emptied(&self, saves: bool);
 }
 
 /// Neither files nor a log: a store in memory.
@@ -152,7 +155,7 @@ impl Persistence for NoPersistence {
         None
     }
 
-    fn emptied(&self) {}
+    fn emptied(&self, _saves: bool) {}
 }
 
 /// The state of saving and logging that INFO shows. Times are seconds since the epoch, durations

@@ -87,6 +87,9 @@ pub struct FileSettings {
     pub retention_age_s: AtomicU64,
     /// Bytes that may wait for a snapshot to write them (`snapshot-buffer-limit`).
     pub image_bytes: AtomicU64,
+    /// Microseconds that a snapshot waits for each key it has written (`rdb-key-save-delay`), so
+    /// that tests find it in progress.
+    pub image_delay_us: AtomicU64,
 }
 
 impl Default for FileSettings {
@@ -107,6 +110,7 @@ impl Default for FileSettings {
             retention_bytes: AtomicU64::new(0),
             retention_age_s: AtomicU64::new(0),
             image_bytes: AtomicU64::new(16 << 20),
+            image_delay_us: AtomicU64::new(0),
         }
     }
 }

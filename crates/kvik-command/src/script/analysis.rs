@@ -1,9 +1,12 @@
 //! Analysis of a script's text: how it will run.
 //!
-//! Two questions are answered without running it. Does it keep to the keys that it declares? Then
+//! Some questions are answered without running it. Does it keep to the keys that it declares? Then
 //! their stripes are all that it needs. Is it bounded, because nothing in it loops? Then it can run
-//! where others wait for it. An answer of yes is proved by the words of the source alone; whatever
-//! is out of the ordinary makes it no, which costs speed and nothing else.
+//! where others wait for it. What does it do with the names that every script finds? If no more
+//! than most do, they can be variables of its own. An answer of yes is proved by the words of the
+//! source alone; whatever is out of the ordinary makes it no, which costs speed and nothing else.
+
+use super::naming::Naming;
 
 /// The properties proved of a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(super) struct Proofs {
     pub(super) keeps_to_its_keys: bool,
     /// Nothing in it loops or calls itself.
     pub(super) is_bounded: bool,
+    /// How it uses `redis`, KEYS and ARGV.
+    pub(super) naming: Naming,
 }
 
 /// A word of Lua.
@@ -75,6 +80,65 @@ pub(super) fn analyse(source: &[u8]) -> Proofs {
     Proofs {
         keeps_to_its_keys: keeps_to_its_keys(&tokens),
         is_bounded: !names().any(|name| LOOPS.contains(&name)),
+        naming: naming_of(&tokens),
+    }
+}
+
+/// How a script uses the names that every script finds.
+fn naming_of(tokens: &[Token<'_>]) -> Naming {
+    let mut naming = Naming {
+        are_variables: true,
+        redis_is_called: true,
+        words_are_read: true,
+    };
+    // Depth of parentheses, in which nothing is assigned to unless they hold a function.
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        let back = |places: usize| at.checked_sub(places).map(|it| tokens[it]);
+        let (before, behind) = (back(1), &tokens[at + 1..]);
+        const DOT: Option<Token<'_>> = Some(Token::Sign(b'.'));
+        match (token, behind) {
+            (Token::Sign(b'('), _) => depth += 1,
+            (Token::Sign(b')'), _) => depth = depth.saturating_sub(1),
+            // The arguments of the script itself.
+            (Token::Sign(b'.'), [Token::Sign(b'.'), Token::Sign(b'.'), ..]) => {
+                naming.are_variables = false;
+            }
+            (Token::Name(b"function"), _) => naming.words_are_read = false,
+            // The name of a field.
+            (Token::Name(_), _) if before == DOT && back(2) != DOT => {}
+            (Token::Name(b"redis"), [Token::Sign(b'.'), Token::Name(_), rest @ ..]) => {
+                naming.redis_is_called &= rest.first() == Some(&Token::Sign(b'('));
+            }
+            (Token::Name(b"redis"), _) => naming.are_variables = false,
+            (Token::Name(b"KEYS" | b"ARGV"), _) => {
+                let is_counted = before == Some(Token::Sign(b'#'));
+                let next = behind.first();
+                naming.are_variables &=
+                    is_counted || matches!(next, Some(Token::Sign(b'[' | b')')));
+                naming.words_are_read &= is_counted || reads_element(behind, depth);
+            }
+            _ => {}
+        }
+    }
+    naming
+}
+
+/// Whether what follows a table is a literal position, and nothing is assigned there.
+fn reads_element(tokens: &[Token<'_>], depth: usize) -> bool {
+    match tokens {
+        [
+            Token::Sign(b'['),
+            Token::Number,
+            Token::Sign(b']'),
+            rest @ ..,
+        ] => match rest.first() {
+            Some(Token::Sign(b'=')) => false,
+            // Of several variables that are assigned to, or of several values.
+            Some(Token::Sign(b',')) => depth > 0,
+            _ => true,
+        },
+        _ => false,
     }
 }
 
@@ -252,11 +316,62 @@ mod tests {
 
     #[track_caller]
     fn check(source: &str, keeps_to_its_keys: bool, is_bounded: bool) {
-        let expected = Proofs {
-            keeps_to_its_keys,
-            is_bounded,
-        };
-        assert_eq!(analyse(source.as_bytes()), expected, "{source}");
+        let proofs = analyse(source.as_bytes());
+        let answers = (proofs.keeps_to_its_keys, proofs.is_bounded);
+        assert_eq!(answers, (keeps_to_its_keys, is_bounded), "{source}");
+    }
+
+    #[track_caller]
+    fn check_naming(source: &str, are_variables: bool, redis_is_called: bool, are_read: bool) {
+        let naming = analyse(source.as_bytes()).naming;
+        let answers = (
+            naming.are_variables,
+            naming.redis_is_called,
+            naming.words_are_read,
+        );
+        let expected = (are_variables, redis_is_called, are_read);
+        assert_eq!(answers, expected, "{source}");
+    }
+
+    #[test]
+    fn names_that_are_only_used_can_be_variables() {
+        check_naming("return redis.call('GET', KEYS[1])", true, true, true);
+        check_naming(
+            "redis.call('SET', KEYS[1], ARGV[1]) if #KEYS > 1 then return ARGV[1] end",
+            true,
+            true,
+            true,
+        );
+        check_naming("return redis.call('DEL', unpack(KEYS))", true, true, false);
+        check_naming("redis.log(redis.LOG_NOTICE, 'x')", true, false, true);
+        check_naming("redis.call = nil", true, false, true);
+        check_naming("local f = redis.call f('GET', 'k')", true, false, true);
+        check_naming("return x.KEYS, y.redis", true, true, true);
+    }
+
+    #[test]
+    fn names_that_something_else_is_done_with_cannot() {
+        check_naming("redis = 1", false, true, true);
+        check_naming("local redis = redis", false, true, true);
+        check_naming("KEYS = {} return 1", false, true, false);
+        check_naming("KEYS, a = 1, 2", false, true, false);
+        check_naming("local ARGV = 1", false, true, false);
+        check_naming("return KEYS", false, true, false);
+        check_naming("return {...}", false, true, true);
+        check_naming("for KEYS = 1, 2 do end", false, true, false);
+        check_naming("return setfenv(1, {})", false, false, false);
+    }
+
+    #[test]
+    fn elements_that_may_be_assigned_to_are_not_only_read() {
+        check_naming("KEYS[1] = 'x'", true, true, false);
+        check_naming("KEYS[1], KEYS[2] = 'x', 'y'", true, true, false);
+        check_naming("local a, b = KEYS[1], KEYS[2]", true, true, false);
+        check_naming("for i = 1, 2 do KEYS[i] = 1 end", true, true, false);
+        check_naming("f(function() ARGV[1], a = 1 end)", true, true, false);
+        check_naming("table.insert(KEYS, 1)", false, true, false);
+        check_naming("next(ARGV)", true, true, false);
+        check_naming("KEYS[1].x = 1", true, true, true);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use super::analysis::{self, Proofs};
 use super::flags::ScriptFlags;
 use super::functions::{Function, Library};
+use super::naming::Naming;
 use super::shebang;
 use crate::error::Error;
 
@@ -152,6 +153,11 @@ impl Program {
         self.proofs.is_bounded
     }
 
+    /// How its text uses the names that every script finds. Nothing is known of functions.
+    pub fn naming(&self) -> Naming {
+        self.proofs.naming
+    }
+
     /// Whether it will end soon: its text shows that it does not loop, or it has ended soon often
     /// enough.
     pub fn is_quick(&self) -> bool {
@@ -160,9 +166,6 @@ impl Program {
 
     /// Notes how a run went.
     pub fn note_run(&self, was_quick: bool) {
-        if self.proofs.is_bounded {
-            return;
-        }
         let runs = self.quick_runs.load(Relaxed);
         match was_quick {
             true if runs < QUICK_RUNS => self.quick_runs.store(runs + 1, Relaxed),

@@ -191,6 +191,9 @@ fn a_restart_behind_a_rotation_becomes_durable() {
         let base = log.temporary_base();
         disk.create(&base).unwrap();
         log.finish_rewrite(&base, BaseFormat::Rdb, start).unwrap();
+        // Those that are empty are not kept.
+        let increments = log.shared.files.lock().manifest.increments.len();
+        assert_eq!(increments, 1);
     }
     let at = append(&log, 10);
     log.turn();

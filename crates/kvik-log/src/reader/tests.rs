@@ -51,7 +51,9 @@ fn read(bytes: &[u8], piece: usize) -> (Vec<Plain>, u64, Option<String>) {
 
 fn error(text: &str) -> (u64, String) {
     let (_, valid, error) = read(text.as_bytes(), 7);
-    (valid, error.unwrap())
+    let error = error.unwrap();
+    let text = "Bad file format reading the append only file: ";
+    (valid, error.strip_prefix(text).unwrap().to_owned())
 }
 
 #[test]

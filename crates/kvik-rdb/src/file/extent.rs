@@ -73,6 +73,7 @@ pub(super) fn parts_of(object: ObjectType) -> &'static [Part] {
         ObjectType::Stream3 => STREAM_3,
         ObjectType::Stream4 => STREAM_4,
         ObjectType::Stream5 => STREAM_5,
+        ObjectType::Bitmap => &[Length, Text],
         ObjectType::Array => &[Indexed(&[Length, Kinded])],
         // How many values follow, their names tell.
         ObjectType::HashShaped => &[Length],

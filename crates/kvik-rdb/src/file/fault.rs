@@ -51,7 +51,7 @@ impl std::fmt::Display for FileFault {
             }
             Self::WrongChecksum { stored, computed } => write!(
                 f,
-                "wrong checksum: the file says {stored:016x}, its bytes give {computed:016x}"
+                "RDB CRC error: the file says {stored:016x}, its bytes give {computed:016x}"
             ),
         }
     }

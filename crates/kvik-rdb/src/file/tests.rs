@@ -83,6 +83,7 @@ fn elements(value: Value<'_, '_>) -> usize {
         Value::Hash(Hash::Fields(fields)) => fields.map(Result::unwrap).count(),
         Value::Hash(Hash::Shaped(fields)) => fields.map(Result::unwrap).count(),
         Value::Stream(parts) => parts.map(Result::unwrap).count(),
+        Value::Bitmap(bitmap) => bitmap.len(),
         Value::Array(parts) => parts.map(Result::unwrap).count(),
         _ => 1,
     }
@@ -323,9 +324,16 @@ fn newer_versions_are_read_as_far_as_their_types_are_known() {
         assert_eq!(read(&file).unwrap().len(), 2);
         let file = sealed(header, b"\x1d\x01k\x01v");
         let error = read(&file).unwrap_err();
-        assert_eq!(error.fault, FileFault::Corrupt(Corrupt::UnknownType(29)));
+        assert_eq!(error.fault, FileFault::Corrupt(Corrupt::UnsettledType(29)));
         assert_eq!(error.offset, 10);
     }
+}
+
+#[test]
+fn a_hash_that_names_its_shape_is_one_as_any() {
+    let named = sealed(b"REDIS0015", b"\x1f\x01k\x01\x01f\x01v");
+    let plain = sealed(b"REDIS0015", b"\x04\x01k\x01\x01f\x01v");
+    assert_eq!(read(&named).unwrap(), read(&plain).unwrap());
 }
 
 #[test]
@@ -585,6 +593,7 @@ fn is_whole(value: Value<'_, '_>) -> bool {
         Value::SortedSet(SortedSet::Members(mut members)) => members.all(|member| member.is_ok()),
         Value::Hash(Hash::Fields(mut fields)) => fields.all(|field| field.is_ok()),
         Value::Stream(mut parts) => parts.all(|part| part.is_ok()),
+        Value::Bitmap(bitmap) => bitmap.for_each_part(|_, _| {}).is_ok(),
         Value::Array(mut parts) => parts.all(|part| part.is_ok()),
         _ => true,
     }

@@ -15,6 +15,19 @@ use crate::{Compression, Crc64, Encoder, Text, VERSION};
 /// The format of what kvik alone writes: the types 200 and 201. A reader refuses a larger number.
 pub const FILE_FORMAT: u64 = 1;
 
+/// The field that names a key which eviction is to leave alone. Other servers pass it over.
+const BLESSED: &[u8] = b"kvik-blessed";
+
+/// The database and the key of a field that [`FileWriter::blessed`] has written.
+pub fn blessed_key<'t>(name: &[u8], text: &'t [u8]) -> Option<(u64, &'t [u8])> {
+    if name != BLESSED {
+        return None;
+    }
+    let at = text.iter().position(|byte| *byte == b' ')?;
+    let database = std::str::from_utf8(&text[..at]).ok()?.parse().ok()?;
+    Some((database, &text[at + 1..]))
+}
+
 /// Makes a file of records, piece by piece.
 #[derive(Debug)]
 pub struct FileWriter {
@@ -99,6 +112,12 @@ impl FileWriter {
         let mut encoder = self.encoder();
         encoder.string(name);
         encoder.int(n);
+    }
+
+    /// A key of a database that eviction is to leave alone; see [`blessed_key`].
+    pub fn blessed(&mut self, database: u64, key: &[u8]) {
+        let text = [database.to_string().as_bytes(), b" ", key].concat();
+        self.aux(BLESSED, &text);
     }
 
     /// The code of a library of functions.

@@ -137,6 +137,14 @@ impl CommandBatch {
         });
     }
 
+    /// Takes all but the first so many commands back.
+    pub fn truncate(&mut self, commands: usize) {
+        if let Some(first_gone) = self.requests.get(commands) {
+            self.words.truncate(first_gone.first_word);
+            self.requests.truncate(commands);
+        }
+    }
+
     /// Whether it should take no more.
     pub fn is_full(&self) -> bool {
         self.requests.len() >= COMMANDS || self.words.byte_len() >= BATCH_BYTES
@@ -193,6 +201,14 @@ mod tests {
         assert_eq!(&batch.args(&requests[2])[0], b"PING");
         assert_eq!(&batch.notes(&requests[2])[0], b"n");
         assert!(!batch.is_full());
+        batch.truncate(5);
+        assert_eq!(batch.requests().len(), 3);
+        batch.truncate(1);
+        batch.push(4, 0, &[b"ECHO", b"new"]);
+        let requests = batch.requests().to_vec();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(&batch.args(&requests[0])[1], b"k");
+        assert_eq!(&batch.args(&requests[1])[1], b"new");
         batch.push(1, 0, &[&vec![0; KEPT_BYTES + 1]]);
         assert!(batch.is_full());
         batch.clear();

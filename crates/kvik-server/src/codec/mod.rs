@@ -19,7 +19,7 @@ mod speech;
 mod undecided;
 
 pub use batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Request, Tail};
-pub use speech::{CodecSettings, Speech};
+pub use speech::{CodecSettings, KeyScope, Speech};
 pub use undecided::{Decision, Undecided};
 
 use kiba::Kiba;
@@ -62,6 +62,14 @@ impl Codec {
             Self::Neks(neks) => neks.answer(exchange),
             Self::Kiba(kiba) => kiba.answer(exchange),
             Self::Nkv(nkv) => nkv.answer(exchange),
+        }
+    }
+
+    /// The keys that its client sees, of a door with these.
+    pub fn scope(&self, of_door: KeyScope) -> KeyScope {
+        match self {
+            Self::Resp | Self::Undecided(_) => KeyScope::All,
+            Self::Neks(_) | Self::Kiba(_) | Self::Nkv(_) => of_door,
         }
     }
 

@@ -22,6 +22,18 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// What has not been read.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on with `rest`, which is the end of what has not been read.
+    #[inline]
+    pub(super) fn go_to(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
     /// The header of an array: how many values follow.
     pub(super) fn array(&mut self) -> Option<u64> {
         match self.byte()? {

@@ -10,11 +10,12 @@
 //! reply     length, [element, ...]    one element for each get, in order
 //! ```
 //!
-//! A frame is checked as a whole before anything of it runs. Requests of one kind in a row become
-//! one command for several keys, which costs a fraction of a command for each: others may come
-//! between two requests, but need not. Those of a `[3, ...]` become one MULTI, however deep they
-//! lie, so that nobody sees a part of them. What is no frame, and what the store refuses, has no
-//! form here: the connection ends without a word.
+//! A frame is checked as a whole before anything of it runs: a short one while its commands are
+//! made, which are taken back if it is none, a long one before that, in slices. Requests of one
+//! kind in a row become one command for several keys, which costs a fraction of a command for each:
+//! others may come between two requests, but need not. Those of a `[3, ...]` become one MULTI,
+//! however deep they lie, so that nobody sees a part of them. What is no frame, and what the store
+//! refuses, has no form here: the connection ends without a word.
 //!
 //! Requests are read in the order in which they stand, with a count of those that are still to
 //! come, so the depth of a frame costs neither stack nor memory.
@@ -31,6 +32,8 @@ const ROW: usize = 64;
 const ROW_BYTES: usize = 16 << 10;
 /// Requests of a frame that are read before others have their turn.
 const SLICE: usize = 4096;
+/// Longest payload that is checked while its commands are made.
+const SHORT_FRAME: usize = 8 << 10;
 
 // What a command is.
 /// It adds an element.
@@ -182,8 +185,9 @@ impl Neks {
             }
             let rest = &input[consumed..];
             let step = match self.frame {
-                None => self.begin(rest),
-                Some(frame) => Ok(self.go_on(frame, rest, batch)),
+                None => self.begin(rest, batch),
+                // It has been checked, so that nothing is missing.
+                Some(frame) => self.go_on(frame, rest, batch).ok_or(BatchEnd::Close),
             };
             match step {
                 Ok(count) => consumed += count,
@@ -194,7 +198,7 @@ impl Neks {
     }
 
     /// Begins with a frame if all of it is there; the bytes read.
-    fn begin(&mut self, input: &[u8]) -> Result<usize, BatchEnd> {
+    fn begin(&mut self, input: &[u8], batch: &mut CommandBatch) -> Result<usize, BatchEnd> {
         let Some(header) = input.first_chunk::<HEADER>() else {
             return Err(BatchEnd::Incomplete(HEADER - input.len()));
         };
@@ -209,6 +213,15 @@ impl Neks {
         let mut reader = self.reader(payload);
         let requests = reader.array().ok_or(BatchEnd::Close)?;
         let left = reader.left();
+        let frame = NeksFrame {
+            left,
+            requests,
+            together: None,
+        };
+        let is_short = len <= SHORT_FRAME && self.check.is_none();
+        if is_short && self.make_whole(frame, reader.rest(), batch)? {
+            return Ok(HEADER + len);
+        }
         let mut check = self.check.take().unwrap_or(FrameCheck {
             at: len - left,
             requests,
@@ -217,36 +230,66 @@ impl Neks {
             self.check = Some(check);
             return Err(BatchEnd::Full);
         }
-        self.frame = Some(NeksFrame {
-            left,
-            requests,
-            together: None,
-        });
+        self.frame = Some(frame);
         Ok(HEADER + len - left)
     }
 
-    /// Makes the next command of a frame; the bytes read.
-    fn go_on(&mut self, mut frame: NeksFrame, input: &[u8], batch: &mut CommandBatch) -> usize {
+    /// Makes all commands of a frame that nobody has checked, unless they are too many for the
+    /// batch; says whether it did.
+    fn make_whole(
+        &mut self,
+        frame: NeksFrame,
+        payload: &[u8],
+        batch: &mut CommandBatch,
+    ) -> Result<bool, BatchEnd> {
+        let (before, mut read) = (batch.requests().len(), 0);
+        self.frame = Some(frame);
+        while let Some(frame) = self.frame {
+            let made = match batch.is_full() {
+                true => Ok(false),
+                false => self
+                    .go_on(frame, &payload[read..], batch)
+                    .ok_or(BatchEnd::Close)
+                    .map(|count| {
+                        read += count;
+                        true
+                    }),
+            };
+            if made != Ok(true) {
+                self.frame = None;
+                batch.truncate(before);
+                return made;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the next command of a frame; the bytes read, or none if something else stands there.
+    fn go_on(
+        &mut self,
+        mut frame: NeksFrame,
+        input: &[u8],
+        batch: &mut CommandBatch,
+    ) -> Option<usize> {
         let database = self.database;
         // All requests of the transaction have become commands.
         if frame.together == Some(0) {
             frame.together = None;
             batch.push(SEVERAL, database, &[b"EXEC"]);
             self.frame = Some(frame);
-            return 0;
+            return Some(0);
         }
         // The reply is sent when the last command has been answered; what stands behind the list is
         // skipped.
         if frame.together.is_none() && frame.requests == 0 {
             batch.note(END, database, &[]);
             self.frame = None;
-            return frame.left;
+            return Some(frame.left);
         }
         let mut reader = self.reader(&input[..frame.left]);
         let is_together = frame.together.is_some();
-        // The frame has been checked, so there is one; without one it would end here.
-        match item(&mut reader) {
-            Some(Item::Key(verb, key, value)) => {
+        match item(&mut reader)? {
+            Item::Key(verb, key, value) => {
                 frame.take_one();
                 let mut row = NeksRow::new(verb);
                 row.push(key, value);
@@ -259,23 +302,22 @@ impl Neks {
                 };
                 batch.push(mark, database, row.words());
             }
-            Some(Item::Together(count)) => {
+            Item::Together(count) => {
                 frame.take_one();
                 match &mut frame.together {
                     // A transaction within another one is a part of it.
-                    Some(outer) => *outer += count,
+                    Some(outer) => *outer = outer.checked_add(count)?,
                     None => {
                         frame.together = Some(count);
                         batch.push(SILENT, database, &[b"MULTI"]);
                     }
                 }
             }
-            None => frame.requests = 0,
         }
         let read = frame.left - reader.left();
         frame.left = reader.left();
         self.frame = Some(frame);
-        read
+        Some(read)
     }
 
     fn reader<'a>(&self, bytes: &'a [u8]) -> Reader<'a> {
@@ -305,8 +347,14 @@ impl Neks {
     fn element(&mut self, reply: &mut ReplyReader<'_>) -> bool {
         match reply.next() {
             Some(ReplyToken::String(len)) => {
-                self.body.extend_from_slice(&[0x92, 0xff]);
-                msgpack::write_bytes_header(len, &mut self.body);
+                match u8::try_from(len) {
+                    // As the two below, in one piece.
+                    Ok(len) => self.body.extend_from_slice(&[0x92, 0xff, 0xc4, len]),
+                    Err(_) => {
+                        self.body.extend_from_slice(&[0x92, 0xff]);
+                        msgpack::write_bytes_header(len, &mut self.body);
+                    }
+                }
                 reply.string_to(len, &mut self.body);
             }
             Some(ReplyToken::Null) => self.body.extend_from_slice(&[0x91, 0xfe]),
@@ -412,7 +460,43 @@ impl FrameCheck {
 }
 
 /// Reads one request; of a `[3, ...]` only what stands before its first member.
+#[inline]
 fn item<'a>(reader: &mut Reader<'a>) -> Option<Item<'a>> {
+    match short_item(reader.rest()) {
+        Some((item, rest)) => {
+            reader.go_to(rest);
+            Some(item)
+        }
+        None => item_of_any_form(reader),
+    }
+}
+
+/// A request in the form that nearly all have: strings of less than 256 bytes, and all headers as
+/// short as can be. What stands behind it comes with it.
+#[inline]
+fn short_item(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
+    match bytes {
+        [0x92, verb @ (0 | 2), 0xc4, len, rest @ ..] => {
+            let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+            let verb = match verb {
+                0 => NeksVerb::Get,
+                _ => NeksVerb::Delete,
+            };
+            Some((Item::Key(verb, key, None), rest))
+        }
+        [0x93, 1, 0xc4, len, rest @ ..] => {
+            let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+            let [0xc4, len, rest @ ..] = rest else {
+                return None;
+            };
+            let (value, rest) = rest.split_at_checked(usize::from(*len))?;
+            Some((Item::Key(NeksVerb::Set, key, Some(value)), rest))
+        }
+        _ => None,
+    }
+}
+
+fn item_of_any_form<'a>(reader: &mut Reader<'a>) -> Option<Item<'a>> {
     let len = reader.array()?;
     let item = match (reader.integer()?, len) {
         (0, 2) => Item::Key(NeksVerb::Get, reader.bytes()?, None),

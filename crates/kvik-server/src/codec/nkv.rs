@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use kvik_resp::ReplyToken;
 
+use super::CodecSettings;
 use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
 use gathering::Gathering;
@@ -98,7 +99,7 @@ pub struct Nkv {
     form: Form,
     /// Bytes of the input without a line end.
     seen: usize,
-    /// A request has come.
+    /// A request has come, beside a password.
     is_begun: bool,
     streams: Vec<Stream>,
     /// Keys that end with the connection, and their values.
@@ -121,12 +122,13 @@ struct Stream {
 
 impl Nkv {
     /// For a connection whose keys are those of a database.
-    pub fn new(database: u32, settings: &NkvSettings) -> Self {
+    pub fn new(database: u32, settings: &CodecSettings) -> Self {
+        let CodecSettings { nkv, scope, .. } = settings;
         Self {
-            tree: settings.trees.of(database),
+            tree: nkv.trees.of(database, *scope),
             database,
-            max_request: settings.max_request,
-            max_reply: settings.max_reply,
+            max_request: nkv.max_request,
+            max_reply: nkv.max_reply,
             form: Form::Text,
             seen: 0,
             is_begun: false,
@@ -173,7 +175,8 @@ impl Nkv {
             let Some(request) = self.read(&rest[..len]) else {
                 break BatchEnd::Close;
             };
-            self.is_begun = true;
+            // Who gives a password goes on with a request, when it has seen the reply.
+            self.is_begun |= request.verb != request::Verb::Authenticate;
             self.push(&request, is_whole, batch);
         };
         Progress { consumed, end }

@@ -20,9 +20,21 @@ pub enum Speech {
     Auto,
 }
 
+/// The keys that clients see, where there are namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Those of all namespaces: a name may begin with that of one.
+    #[default]
+    All,
+    /// Those of the namespace `default`: nothing in a name has a meaning.
+    Default,
+}
+
 /// Settings of all codecs.
 #[derive(Clone, Debug, Default)]
 pub struct CodecSettings {
+    /// The keys of clients of the door; those of [`Speech::Resp`] see all.
+    pub scope: KeyScope,
     /// For [`Speech::Neks`].
     pub neks: NeksLimits,
     /// For [`Speech::Kiba`].
@@ -71,7 +83,7 @@ impl Speech {
             Self::Resp => Codec::Resp,
             Self::Neks => Codec::Neks(Box::new(Neks::new(database, settings.neks))),
             Self::Kiba => Codec::Kiba(Box::new(Kiba::new(database, settings.kiba))),
-            Self::Nkv => Codec::Nkv(Box::new(Nkv::new(database, &settings.nkv))),
+            Self::Nkv => Codec::Nkv(Box::new(Nkv::new(database, settings))),
             Self::Auto => Codec::Undecided(Box::new(Undecided::new(database, settings.clone()))),
         }
     }

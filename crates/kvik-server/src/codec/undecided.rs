@@ -9,7 +9,7 @@
 
 use super::batch::BatchEnd;
 use super::kiba::SILENCE_MS;
-use super::{Codec, CodecSettings, Speech};
+use super::{Codec, CodecSettings, KeyScope, Speech};
 
 /// Longest first line that is waited for.
 const LONGEST: usize = 64 << 10;
@@ -34,6 +34,11 @@ impl Undecided {
     /// For a connection whose keys are those of a database.
     pub fn new(database: u32, settings: CodecSettings) -> Self {
         Self { database, settings }
+    }
+
+    /// The keys of the door's clients.
+    pub fn scope(&self) -> KeyScope {
+        self.settings.scope
     }
 
     /// Decides by all that the client has sent; `is_silent` says that no more will follow soon.

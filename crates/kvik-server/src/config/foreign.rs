@@ -53,7 +53,6 @@ const HARMLESS: &[&str] = &[
     "enable-debug-assert",
     "key-load-delay",
     "loading-process-events-interval-bytes",
-    "rdb-key-save-delay",
     "req-res-logfile",
     "use-exit-on-panic",
     "watchdog-period",

@@ -41,7 +41,6 @@ pub(super) fn preset(
         }
     }
     variables.apply(&mut preset)?;
-    make_dir(&preset)?;
     Ok(preset)
 }
 
@@ -180,18 +179,6 @@ fn apply(
     };
     preset.set_by(origin, key, &word);
     Ok(())
-}
-
-/// Makes the data directory of the preset, as kevy makes its own.
-fn make_dir(preset: &Preset) -> Result<(), LoadError> {
-    let mut latest = preset.settings.iter().rev();
-    let dir = latest.find(|set| set.key == Key::Dir);
-    let Some([dir]) = dir.map(|set| &set.words[..]) else {
-        return Ok(());
-    };
-    let dir = super::path::path_of(dir);
-    std::fs::create_dir_all(&dir)
-        .map_err(|error| LoadError(format!("cannot create {}: {error}", dir.display())))
 }
 
 #[cfg(test)]

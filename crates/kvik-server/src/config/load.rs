@@ -18,6 +18,7 @@ use super::file::{self, Setting, Syntax};
 use super::flags;
 use super::foreign;
 use super::path::path_of;
+use super::preset::PresetSetting;
 use super::presets;
 use super::row::{Access, Kind};
 use super::table::Key;
@@ -47,7 +48,9 @@ pub fn load(
     let environment: Vec<_> = env.into_iter().collect();
     let line = flags::read(args, &environment)?;
     let mut loader = Loader::new()?;
-    for set in line.preset.settings {
+    let is_dir = |set: &PresetSetting| set.key == Key::Dir;
+    let (mut dirs, settings): (Vec<_>, Vec<_>) = line.preset.settings.into_iter().partition(is_dir);
+    for set in settings {
         loader.assign(set.key, set.words, Layer::Preset, &set.origin)?;
     }
     loader.warnings.extend(line.preset.notes);
@@ -65,6 +68,13 @@ pub fn load(
     for (key, words) in line.settings {
         loader.assign(key, words, Layer::Flags, &format!("--{}", key.name()))?;
     }
+    // It is made where nobody has named another one, and not before that is known.
+    if let Some(dir) = dirs.pop()
+        && loader.layers[Key::Dir as usize] == Layer::Default
+    {
+        make_dir(&dir)?;
+        loader.assign(dir.key, dir.words, Layer::Preset, &dir.origin)?;
+    }
     loader.choose_files()?;
     let config = Config::new(loader.values, file);
     for (key, layer) in Key::ALL.iter().zip(loader.layers) {
@@ -75,6 +85,15 @@ pub fn load(
         warnings: loader.warnings,
         greets_as_kevy: line.preset.greets_as_kevy,
     })
+}
+
+/// Makes the data directory that a preset chooses.
+fn make_dir(chosen: &PresetSetting) -> Result<(), LoadError> {
+    let Some(dir) = chosen.words.first().map(|word| path_of(word)) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| LoadError(format!("cannot create {}: {error}", dir.display())))
 }
 
 /// The value of every row's default.

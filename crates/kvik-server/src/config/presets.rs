@@ -2,6 +2,7 @@
 //! files, environment and flags win over it.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::LoadError;
@@ -29,8 +30,8 @@ pub(super) fn named(
         ]
         .into())),
         ("--kiba", []) => Some(Ok(kiba("127.0.0.1:6464"))),
-        ("--kiba", [path]) => Some(read_kiba_conf(Path::new(path)).map(|bind| kiba(&bind))),
-        ("--nkv", []) => Some(nkv()),
+        ("--kiba", [path]) => Some(of_kiba_conf(Path::new(path))),
+        ("--nkv", []) => Some(Ok(nkv(environment))),
         ("--neks" | "--no-persistence" | "--nkv" | "--kiba" | "--kvns" | "--kevy", [.., last]) => {
             let last = last.to_string_lossy();
             Some(Err(LoadError(format!("{flag} does not take '{last}'"))))
@@ -81,24 +82,38 @@ fn kiba(bind: &str) -> Preset {
 }
 
 /// In the directory where nkv has its data.
-fn nkv() -> Result<Preset, LoadError> {
-    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
+fn nkv(environment: &[(OsString, OsString)]) -> Preset {
+    let home = |name: &str| {
+        let found = environment.iter().rfind(|(it, _)| it == name);
+        // One that is set to nothing counts as none.
+        let path = found.map(|(_, path)| path).filter(|path| !path.is_empty());
+        path.map(PathBuf::from)
+    };
     let dir = match (home("XDG_DATA_HOME"), home("HOME")) {
         (Some(data), _) => data.join("nkv"),
         (None, Some(home)) => home.join(".local/share/nkv"),
         (None, None) => PathBuf::from("nkv"),
     };
-    std::fs::create_dir_all(&dir)
-        .map_err(|error| LoadError(format!("cannot create {}: {error}", dir.display())))?;
     let dir = dir.display().to_string();
     let doors = ["nkv+unix://", "nkv://"].map(|door| door.as_bytes().to_vec());
-    Ok(vec![
+    vec![
         (Key::Listen, doors.to_vec()),
         (Key::Dir, word(&dir)),
         // Wherever the data directory is in the end.
         (Key::Import, word("nkv:")),
     ]
-    .into())
+    .into()
+}
+
+fn of_kiba_conf(path: &Path) -> Result<Preset, LoadError> {
+    let mut preset = kiba(&read_kiba_conf(path)?);
+    // Such a file is read as well; whoever named another one by mistake is told.
+    if !path.as_os_str().as_bytes().ends_with(b"kiba.conf") {
+        let path = path.display();
+        let note = format!("{path} is read as a configuration of Kiba, whose name is kiba.conf");
+        preset.notes.push(note);
+    }
+    Ok(preset)
 }
 
 /// The address that a kiba.conf names. Each line is two words; the other keys of the original have
@@ -147,6 +162,22 @@ mod tests {
         assert!(preset("").is_none());
         let refusal = preset("redis").unwrap().unwrap_err().to_string();
         assert!(refusal.contains("is none of: kevy"), "{refusal}");
+    }
+
+    #[test]
+    fn the_directory_of_nkv_follows_the_environment() {
+        let dir = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()));
+            let preset = nkv(&variables.collect::<Vec<_>>());
+            let dir = preset.settings.iter().find(|it| it.key == Key::Dir);
+            String::from_utf8(dir.unwrap().words[0].clone()).unwrap()
+        };
+        assert_eq!(dir(&[("XDG_DATA_HOME", "/d"), ("HOME", "/h")]), "/d/nkv");
+        let unset = dir(&[("XDG_DATA_HOME", ""), ("HOME", "/h")]);
+        assert_eq!(unset, "/h/.local/share/nkv");
+        assert_eq!(dir(&[]), "nkv");
     }
 
     #[test]

@@ -44,6 +44,8 @@ const FOREGROUND: &str = "kvik stays in the foreground; let a service manager ru
 const NO_SYSLOG: &str = "kvik logs to standard output or a file";
 const NO_PINNING: &str = "kvik does not pin threads to processors";
 const NO_MODULES: &str = "kvik loads no modules";
+const SHARED_WHEN_LOADED: &str =
+    "hash-min-template-entries says it of every hash, wherever it comes from";
 const NOT_NEEDED: &str = "kvik has no use for it";
 
 macro_rules! table {
@@ -217,6 +219,7 @@ table! {
     LogRetentionAge = int("log-retention-age", "0", 0, MAX).sets(|to, it| to.files.retention_age_s.store(it.number(), Relaxed)), "Seconds for which they are kept; 0 is no limit.";
     BackupDir = text("backup-dir", "").fixed().sets(|to, it| to.files.names.write().backup_dir = it.path_if_any()), "Directory below which BACKUP may write; empty is nowhere.";
     SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).sets(|to, it| to.files.image_bytes.store(it.number(), Relaxed)), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
+    RdbKeySaveDelay = int("rdb-key-save-delay", "0", 0, INT_MAX).sets(|to, it| to.files.image_delay_us.store(it.number(), Relaxed)), "Microseconds that a snapshot waits for each key it has written, for tests that want to find one in progress.";
     StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").sets(|to, it| to.files.stop_writes.store(it.is_on(), Relaxed)), "Refuse writes after a failed snapshot.";
     Rdbcompression = yes_no("rdbcompression", "yes").sets(|to, it| to.rdb_compression.store(it.is_on(), Relaxed)), "Compress strings in snapshots and in what `DUMP` returns.";
     Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().sets(|to, it| to.files.checksum.store(it.is_on(), Relaxed)), "End snapshots with a checksum, and verify it.";
@@ -226,6 +229,7 @@ table! {
 }
 "Commands and monitoring" {
     SlowlogLogSlowerThan = int("slowlog-log-slower-than", "10000", -1, MAX).alias("commandlog-execution-slower-than").sets(|to, it| to.slowlog_slower_than_us.store(it.signed(), Relaxed)), "Microseconds from which a command enters the slow log; 0 all, -1 none.";
+    SlowlogCpuTime = yes_no("slowlog-cpu-time", "no").sets(|to, it| to.slowlog_cpu_time.store(it.is_on(), Relaxed)), "Have SLOWLOG GET tell the processor time of commands; measuring it costs some 0.3 us for each one that is timed.";
     SlowlogMaxLen = int("slowlog-max-len", "128", 0, MAX).alias("commandlog-slow-execution-max-len").sets(|to, it| to.slowlog_max_len.store(it.number(), Relaxed)), "Entries the slow log keeps.";
     CommandlogRequestLargerThan = int("commandlog-request-larger-than", "1048576", -1, MAX).sets(|to, it| to.log_requests_from_bytes.store(it.signed(), Relaxed)), "Bytes from which a request is logged.";
     CommandlogLargeRequestMaxLen = int("commandlog-large-request-max-len", "128", 0, MAX).sets(|to, it| to.large_requests_max_len.store(it.number(), Relaxed)), "Large requests kept.";
@@ -238,12 +242,20 @@ table! {
     NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
     TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).sets(|to, it| to.tracking_table_max_keys.store(it.number(), Relaxed)), "Keys remembered for client side caches.";
     LongCommandElements = int("long-command-elements", "10000", 1, MAX).sets(|to, it| to.long_elements.store(it.number(), Relaxed)), "Elements from which on a command is done in slices, while others are served.";
+    LongReplyPatience = int("long-reply-patience", "15000", 0, MAX).sets(|to, it| to.slow_reader_ms.store(it.number(), Relaxed)), "Milliseconds for which others wait for a key whose long reply is being read slowly, before the rest of the reply is written to memory.";
+    CommandTimeLimit = int("command-time-limit", "0", 0, MAX).sets(|to, it| to.time_limit_ms.store(it.number(), Relaxed)), "Milliseconds for which a command may run in slices before it has changed anything; 0 is no limit.";
     BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").sets(|to, it| to.busy_reply_ms.store(it.number(), Relaxed)), "Milliseconds after which other clients learn that a script is running.";
-    ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";
+    BusyReplyScope = choice("busy-reply-scope", "keys", &["keys", "all"]).sets(|to, it| to.busy_reply_to_all.store(it.choice() == "all", Relaxed)), "Which commands are refused then: those that need keys of the script, or `all` that Redis refuses, `PING` among them.";
+    ImportMode = yes_no("import-mode", "no").sets(|to, it| to.import_mode.store(it.is_on(), Relaxed)), "The data of another server is being imported: keys are neither evicted nor deleted when their time has come, but by a client's write. Reads hide them, but from connections that have said `CLIENT IMPORT-SOURCE ON`.";
 }
 "Encodings" {
     HashMaxListpackEntries = int("hash-max-listpack-entries", "512", 0, MAX).alias("hash-max-ziplist-entries").sets(|to, it| to.limits.hash_entries.store(it.signed(), Relaxed)), "Fields up to which a hash is packed.";
     HashMaxListpackValue = memory("hash-max-listpack-value", "64", 0, MAX).alias("hash-max-ziplist-value").sets(|to, it| to.limits.hash_value_bytes.store(it.signed(), Relaxed)), "Bytes per value up to which a hash is packed.";
+    HashMinTemplateEntries = int("hash-min-template-entries", "2", 0, MAX).sets(|to, it| to.limits.hash_shared_min.store(it.signed(), Relaxed)), "Fewest fields whose names packed hashes that come whole store once; 0: none.";
+    HashMaxTemplateEntries = int("hash-max-template-entries", "0", 0, MAX).sets(|to, it| to.limits.hash_shared_max.store(it.signed(), Relaxed)), "Most fields whose names packed hashes store once; 0 is no limit.";
+    HashRdbLoadMinTemplateEntries = int("hash-rdb-load-min-template-entries", "0", 0, MAX).ignored(SHARED_WHEN_LOADED), "Fewest fields whose names hashes of a file store once.";
+    HashRdbLoadMaxTemplateEntries = int("hash-rdb-load-max-template-entries", "0", 0, MAX).ignored(SHARED_WHEN_LOADED), "Most of them.";
+    HashRdbLoadTemplateDisassemblyThreshold = int("hash-rdb-load-template-disassembly-threshold", "0", 0, MAX).ignored(SHARED_WHEN_LOADED), "Fewest hashes of a file that store their names once.";
     ListMaxListpackSize = int("list-max-listpack-size", "-2", INT_MIN, INT_MAX).alias("list-max-ziplist-size").sets(|to, it| to.limits.list_size.store(it.signed(), Relaxed)), "Size of a list's nodes: elements, or -1 to -5 for 4 to 64 KiB.";
     ListCompressDepth = int("list-compress-depth", "0", 0, INT_MAX).ignored(NO_LIST_COMPRESSION), "Nodes at each end of a list that stay uncompressed; 0 compresses none.";
     SetMaxIntsetEntries = int("set-max-intset-entries", "512", 0, MAX).sets(|to, it| to.limits.set_ints.store(it.signed(), Relaxed)), "Integers up to which a set is an array of integers.";

@@ -64,6 +64,26 @@ fn settable() -> impl Iterator<Item = Key> {
 }
 
 #[test]
+fn the_directory_of_a_preset_is_made_only_if_it_is_used() {
+    let home = tempfile::tempdir().unwrap();
+    let chosen = home.path().join("chosen");
+    std::fs::create_dir(&chosen).unwrap();
+    let env = [("XDG_DATA_HOME", home.path().to_str().unwrap())];
+    let dir = |args: &[&str]| {
+        load_with(args, &env)
+            .unwrap()
+            .config
+            .path(Key::Dir)
+            .unwrap()
+    };
+    let other = dir(&["--nkv", "--dir", chosen.to_str().unwrap()]);
+    assert_eq!(other, chosen.canonicalize().unwrap());
+    let usual = home.path().join("nkv");
+    assert!(!usual.exists());
+    assert_eq!(dir(&["--nkv"]), usual.canonicalize().unwrap());
+}
+
+#[test]
 fn names_are_unique_and_found() {
     let mut seen = std::collections::HashSet::new();
     for key in Key::ALL {

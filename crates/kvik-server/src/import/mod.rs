@@ -86,6 +86,11 @@ impl Source {
         }
     }
 
+    /// Whether its names are those of clients whose doors split none.
+    pub fn has_plain_names(&self) -> bool {
+        !matches!(self, Self::KevyDirectory(_))
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         let (Self::NeksStore(path) | Self::NkvDirectory(path) | Self::KevyDirectory(path)) = self;
@@ -120,6 +125,15 @@ impl std::fmt::Display for Source {
         write!(f, "{}", self.path().display())
     }
 }
+
+/// Has the keys of a connection live in the namespace `default`, where there are namespaces.
+pub(crate) fn enter_default(connection: &mut kvik::Connection) {
+    // It is refused where there are none, and all is well.
+    let _ = connection.run(&ENTER_DEFAULT);
+}
+
+/// The command for that.
+pub const ENTER_DEFAULT: [&str; 3] = ["NAMESPACE", "USE", "default"];
 
 /// Sources from this size on tell how far they have been read.
 const LARGE_BYTES: u64 = 64 << 20;
@@ -191,8 +205,12 @@ pub(crate) fn into_store(source: &Source, db: &Db) -> io::Result<()> {
     }
     let mark = db.log().is_some().then(|| ImportMark::of(db));
     mark.iter().try_for_each(ImportMark::set)?;
+    let mut connection = db.connect_internal();
+    if source.has_plain_names() {
+        enter_default(&mut connection);
+    }
     let mut sink = StoreSink {
-        connection: db.connect_internal(),
+        connection,
         source,
         shown_percent: 0,
     };

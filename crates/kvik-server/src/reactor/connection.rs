@@ -281,6 +281,7 @@ impl Connection {
         out: &mut Output,
     ) -> RunEnd {
         let mut left = TURN;
+        self.session.takes_parts = true;
         loop {
             let limits = self.limits(&tools.limits);
             let rest = &input.rest()[*consumed..];

@@ -28,6 +28,9 @@ use kvik_command::pubsub::Bell;
 use crate::net::{ConnId, Waker};
 use crate::sync::Mutex;
 
+/// Letterboxes read before others have their turn.
+const READ_AT_ONCE: usize = 64;
+
 /// The connections of one thread that have mail.
 #[derive(Debug)]
 pub(crate) struct MailQueue<B = Waker> {
@@ -35,7 +38,7 @@ pub(crate) struct MailQueue<B = Waker> {
     bell: B,
     /// The thread, which looks by itself before it waits.
     owner: OnceLock<ThreadId>,
-    /// It has left mail for its own clients since its last look. Nobody else writes or reads this.
+    /// There is mail for which the owner is not woken. Nobody else writes or reads this.
     has_own: AtomicBool,
 }
 
@@ -56,7 +59,8 @@ impl<B: Bell> MailQueue<B> {
         let _ = self.owner.set(thread::current().id());
     }
 
-    /// Whether the owner has left mail for its own clients since its last look.
+    /// Whether there is mail for which the owner is not woken: what it has left for its own
+    /// clients, and the rest of what it has not read yet.
     #[inline]
     pub(crate) fn has_own(&self) -> bool {
         self.has_own.load(Ordering::Relaxed)
@@ -77,10 +81,16 @@ impl<B: Bell> MailQueue<B> {
         }
     }
 
-    /// The connections whose letterboxes are to be read.
+    /// The connections whose letterboxes are to be read now: the first of those that wait. Where
+    /// there are more, the owner looks again when it has served others: what comes meanwhile is
+    /// told along with the rest, and the first are sent what they are told without waiting for the
+    /// last.
     pub(crate) fn take(&self) -> Vec<ConnId> {
-        self.has_own.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *self.waiting.lock())
+        let mut waiting = self.waiting.lock();
+        let now = waiting.len().min(READ_AT_ONCE);
+        let rest = waiting.split_off(now);
+        self.has_own.store(!rest.is_empty(), Ordering::Relaxed);
+        std::mem::replace(&mut *waiting, rest)
     }
 }
 
@@ -197,6 +207,25 @@ mod tests {
         assert_eq!((boxes[2].take().len(), boxes[1].take().len()), (1000, 0));
         boxes[2].deliver(Message::Retry);
         assert_eq!((rings(&queue), queue.take().len()), (2, 1));
+    }
+
+    #[test]
+    fn of_many_letterboxes_some_are_read_at_a_time_in_their_order() {
+        const COUNT: usize = 2 * READ_AT_ONCE + 1;
+        let queue = Arc::new(MailQueue::new(Counted::default()));
+        let ids: Vec<_> = (0..COUNT)
+            .map(|slot| ConnId::of_index(slot as u32))
+            .collect();
+        ids.iter().for_each(|&id| queue.note(id));
+        let mut taken = Vec::new();
+        for left in [true, true, false] {
+            taken.extend(queue.take());
+            assert_eq!(queue.has_own(), left);
+        }
+        assert_eq!(taken, ids);
+        // Who puts the first id in rings.
+        queue.note(ids[0]);
+        assert_eq!(rings(&queue), 2);
     }
 
     #[test]

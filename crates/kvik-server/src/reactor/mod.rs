@@ -274,8 +274,11 @@ impl Reactor {
             session.join(all.node(index));
         }
         let codec = self.service.front.codec(door);
+        let scope = codec.scope(self.service.front.scope(door));
         let mut connection = Box::new(Connection::new(id, session, letterbox, codec));
-        if self.service.begin(&mut connection) == Fate::Gone {
+        if !connection.keep_within(scope, &self.service.executor)
+            || self.service.begin(&mut connection) == Fate::Gone
+        {
             return self.service.end(connection);
         }
         self.service.receive(&mut connection, 0);

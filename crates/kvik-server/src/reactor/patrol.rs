@@ -11,6 +11,9 @@ use crate::config::{BufferLimit, Config, Key};
 /// Unread replies of so many bytes are held against the limits at once, fewer a little later: they
 /// may just be on their way.
 const CHECKED_BYTES: u64 = 64 << 10;
+/// Bytes of a reply that no limit counts at once: with a limit below that of INFO nobody could look
+/// what is wrong. Redis has so many in a buffer of the client's, beside what it counts.
+const FREE_BYTES: u64 = 16 << 10;
 /// How much later.
 const LATER_MS: u64 = 1000;
 
@@ -65,7 +68,7 @@ impl Patrol {
     #[inline]
     pub(super) fn exceeds_hard_limit(&self, connection: &Connection, unsent: usize) -> bool {
         let hard_bytes = self.limit_of(connection).hard_bytes;
-        hard_bytes > 0 && unsent as u64 > hard_bytes
+        hard_bytes > 0 && unsent as u64 > hard_bytes.saturating_add(FREE_BYTES)
     }
 
     /// Bytes that all clients may take together, if that is limited.

@@ -223,6 +223,10 @@ impl Service {
             return self.cut_for_output(connection, unsent);
         }
         let clogged = self.send(connection, out, lsn);
+        if !connection.pushes.is_empty() {
+            // They waited for a reply that has come from elsewhere.
+            self.write_pushes(connection);
+        }
         let unsent = self.note_output(connection);
         self.after_run(connection, end, clogged);
         self.check_after_run(connection, unsent)
@@ -346,10 +350,12 @@ impl Service {
     }
 
     /// Writes the pushes that wait. No command of the connection is running, so they stand between
-    /// two replies, and no error and no CLIENT REPLY takes them back.
+    /// two replies, and no error and no CLIENT REPLY takes them back. While one runs elsewhere they
+    /// wait for its reply: what it has read may be stale since.
     pub(super) fn write_pushes(&mut self, connection: &mut Connection) {
         // While it leaves, the driver takes nothing more; they are written where it arrives.
         if connection.pushes.is_empty()
+            || connection.session.away.is_some()
             || matches!(connection.state, State::Closing | State::Leaving)
         {
             return;

@@ -6,12 +6,12 @@
 //! A batch stays with its connection while it is put off; else one batch serves all connections of
 //! a thread.
 
-use kvik::{Executor, Outcome, Prepared};
+use kvik::{DEFAULT_NAMESPACE, Executor, Outcome, Prepared};
 use kvik_resp::{Output, ReplyReader};
 
 use super::connection::{Connection, FLUSH_BYTES, RunEnd, TURN, Tools};
 use crate::codec::{
-    Answer, BatchEnd, Codec, CommandBatch, Decision, Exchange, Incoming, Request, Tail,
+    Answer, BatchEnd, Codec, CommandBatch, Decision, Exchange, Incoming, KeyScope, Request, Tail,
 };
 
 /// Longest words that may be timed together with others.
@@ -92,14 +92,22 @@ impl Connection {
         let Codec::Undecided(undecided) = &self.codec else {
             return None;
         };
+        let of_door = undecided.scope();
         match undecided.decide(input, self.is_silent || self.finished) {
             Decision::Codec(codec) => {
+                let scope = codec.scope(of_door);
                 self.codec = codec;
-                None
+                let has_place = self.keep_within(scope, executor);
+                (!has_place).then_some(RunEnd::Close)
             }
             Decision::Wait(BatchEnd::Silence(for_ms)) => Some(self.await_silence(for_ms, executor)),
             Decision::Wait(_) => Some(RunEnd::Incomplete(0)),
         }
+    }
+
+    /// Lets the keys of the client be those of the scope; says whether there is a place for it.
+    pub(super) fn keep_within(&mut self, scope: KeyScope, executor: &Executor) -> bool {
+        scope == KeyScope::All || executor.enter_namespace(&mut self.session, DEFAULT_NAMESPACE)
     }
 
     /// Runs what the codec makes of the input.

@@ -184,6 +184,11 @@ const NOT_AT_THE_MAIN_PORT: &[Exception] = &[
     ),
     (
         "cluster.txt",
+        "CLUSTER SLOT-STATS needs a cluster",
+        "there is a cluster, of which the main port tells",
+    ),
+    (
+        "cluster.txt",
         "CLUSTERSCAN needs a cluster",
         "there is a cluster, of which the main port tells",
     ),
@@ -541,6 +546,43 @@ fn counts_of_slots_are_those_of_their_keys() {
         check_counts(&mut wire);
         assert_eq!(wire.ask("SET back again"), ok());
         check_counts(&mut wire);
+    });
+}
+
+/// The keys of a slot are looked for in slices, and others change keys of its stripe meanwhile.
+#[test]
+fn keys_of_a_slot_are_found_while_others_change() {
+    on_each(&[1], |cluster| {
+        let mut wire = cluster.main();
+        for key in 0..6000 {
+            let tag = if key % 3 == 0 { "own" } else { "other" };
+            wire.send(format!("SET {{{tag}}}{key} x\r\n").as_bytes());
+        }
+        (0..6000).for_each(|_| assert_eq!(wire.reply(), Some(ok())));
+        let slot = key_slot(b"own");
+        let own = || (0..6000).step_by(3).map(|key| format!("{{own}}{key}"));
+        let asked = format!("CLUSTER GETKEYSINSLOT {slot} 100000");
+        let (is_done, mut other) = (AtomicBool::new(false), cluster.main());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0_u64.. {
+                    if is_done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    other.ask(&format!("SET {{own}}new{} x", number % 50));
+                    other.ask(&format!("DEL {{own}}new{}", (number + 25) % 50));
+                }
+            });
+            for elements in [1, 1_000_000, 1, 1] {
+                wire.ask(&format!("CONFIG SET long-command-elements {elements}"));
+                let found = texts(&wire.ask(&asked));
+                assert!(own().all(|key| found.contains(&key)), "some are missing");
+                let few = wire.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 7"));
+                assert_eq!(few.as_slice().map(<[Value]>::len), Some(7));
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(wire.ask("CLUSTER GETKEYSINSLOT 1 10"), Value::Array(vec![]));
     });
 }
 

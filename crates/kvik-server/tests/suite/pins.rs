@@ -298,6 +298,20 @@ const LONG: &[&[&str]] = &[
         "MAX",
     ],
     &["ZDIFFSTORE", "out", "2", "big:zset", "small"],
+    &["SINTERCARD", "2", "big:set", "big:set2"],
+    &["ZINTERCARD", "2", "big:zset", "big:zset2"],
+    &["SUNIONCARD", "2", "big:set", "big:set2"],
+    &["SDIFFCARD", "2", "big:set", "small"],
+    &["LPOS", "big:list", "1", "COUNT", "0"],
+    &["LPOS", "big:list", "nothing", "RANK", "-1"],
+    &["DUMP", "big:zset"],
+    &["DUMP", "big:list"],
+    &["DUMP", "big:stream"],
+    &["SORT", "big:list", "LIMIT", "5", "2000", "DESC"],
+    &["SORT", "big:list", "STORE", "out"],
+    &["SSCAN", "big:set", "0", "COUNT", "100000"],
+    &["HSCAN", "big:hash", "0", "COUNT", "100000"],
+    &["ZSCAN", "big:zset", "0", "COUNT", "100000"],
     &["XRANGE", "big:stream", "-", "+"],
     &["XREVRANGE", "big:stream", "+", "-", "COUNT", "5000"],
 ];
@@ -341,6 +355,9 @@ fn answer(client: &mut Client<'_>, words: &[&str]) -> (Vec<String>, Value) {
     let is_ordered = words[0].starts_with(['Z', 'X', 'L']) || words[0] == "SORT";
     let elements = reply.as_slice().unwrap_or_default().iter();
     let mut elements: Vec<String> = elements.map(|it| format!("{it:?}")).collect();
+    if reply.as_slice().is_none() {
+        elements.push(format!("{reply:?}"));
+    }
     if words[0] == "HGETALL" {
         elements = vec![elements.len().to_string()];
     }
@@ -458,5 +475,188 @@ fn very_many_keys_are_used_in_slices() {
         assert_eq!(other.ask(&["DBSIZE"]).as_int(), Some(0));
         assert_eq!(info(&mut other, "pinned_keys"), 0);
         client.ask(&["CONFIG", "SET", "long-command-elements", "10000"]);
+    });
+}
+
+/// A long command ends with its client as long as it has changed nothing.
+#[test]
+fn a_long_command_ends_with_its_client() {
+    on_both_backends(&[1, 2], |server| {
+        let mut other = Client::new(server);
+        fill(&mut other, 60_000);
+        other.ask(&["CONFIG", "SET", "long-command-elements", "1"]);
+        // It may have ended before it is killed, but not again and again.
+        let was_ended = (0..100).any(|_| {
+            other.ask(&["DEL", "out"]);
+            let mut victim = Client::new(server);
+            let id = victim.ask(&["CLIENT", "ID"]).as_int().unwrap().to_string();
+            victim.send(&["SUNIONSTORE", "out", "big:set", "big:set2"]);
+            while info(&mut other, "pinned_keys") == 0 {
+                if other.ask(&["EXISTS", "out"]).as_int() == Some(1) {
+                    return false;
+                }
+            }
+            other.ask(&["CLIENT", "KILL", "ID", &id]);
+            while info(&mut other, "pinned_keys") > 0 {}
+            other.ask(&["EXISTS", "out"]).as_int() == Some(0)
+        });
+        assert!(was_ended);
+        other.ask(&["CONFIG", "SET", "long-command-elements", "10000"]);
+    });
+}
+
+/// A command that runs for longer than `command-time-limit` ends before it has changed anything.
+#[test]
+fn a_long_command_keeps_to_its_time() {
+    on_both_backends(&[1, 2], |server| {
+        let mut client = Client::new(server);
+        fill(&mut client, 60_000);
+        client.ask(&["CONFIG", "SET", "long-command-elements", "1"]);
+        client.ask(&["CONFIG", "SET", "command-time-limit", "1"]);
+        for words in [
+            &["SUNIONSTORE", "out", "big:set", "big:set2"][..],
+            &["ZUNIONSTORE", "out", "2", "big:zset", "big:zset2"],
+            &["SMEMBERS", "big:set"],
+            &["SORT", "big:list", "STORE", "out"],
+            &["DUMP", "big:hash"],
+        ] {
+            let reply = client.ask(words);
+            let error = "ERR the command ran for longer than command-time-limit and has changed \
+                nothing";
+            let told = reply.as_error().and_then(|error| error.as_str());
+            assert_eq!(told, Some(error), "{words:?}");
+            assert_eq!(client.ask(&["EXISTS", "out"]).as_int(), Some(0));
+        }
+        assert_eq!(info(&mut client, "pinned_keys"), 0);
+        client.ask(&["CONFIG", "SET", "command-time-limit", "0"]);
+        let words = ["SUNIONSTORE", "out", "big:set", "big:set2"];
+        assert_eq!(client.ask(&words).as_int(), Some(90_000));
+        client.ask(&["CONFIG", "SET", "long-command-elements", "10000"]);
+    });
+}
+
+/// Far more than what kernels keep of a reply.
+const MEMBERS: usize = 40_000;
+const MEMBER_BYTES: usize = 1000;
+/// More than a connection and a reply that it gets in parts keep in memory.
+const KEPT_BYTES: i64 = 4 << 20;
+
+fn fill_long(client: &mut Client<'_>) {
+    client.ask(&["FLUSHALL"]);
+    let members: Vec<String> = (0..MEMBERS)
+        .map(|number| format!("{number:0>MEMBER_BYTES$}"))
+        .collect();
+    for chunk in members.chunks(500) {
+        let words = ["SADD", "long"].into_iter();
+        let words: Vec<&str> = words.chain(chunk.iter().map(String::as_str)).collect();
+        assert_eq!(client.ask(&words).as_int(), Some(chunk.len() as i64));
+    }
+}
+
+/// Asks for all members and reads nothing of the reply; waits until its command waits for that.
+fn ask_long<'a>(server: &'a dyn Target, observer: &mut Client<'_>) -> Client<'a> {
+    let mut reader = Client::new(server);
+    reader.send(&["SMEMBERS", "long"]);
+    while info(observer, "long_reply_bytes") < 1 << 20 {}
+    assert_eq!(info(observer, "pinned_keys"), 1);
+    reader
+}
+
+/// A reply takes the memory of what is on the way, however slowly its client reads.
+#[test]
+fn a_slow_reader_takes_little_memory_and_keeps_out_who_wants_its_key() {
+    on_both_backends(&[1, 2], |server| {
+        let mut other = Client::new(server);
+        fill_long(&mut other);
+        let mut reader = ask_long(server, &mut other);
+        for number in 0..KEYS_OF_ALL_STRIPES {
+            let key = format!("free:{number}");
+            assert_eq!(other.ask(&["SET", &key, "v"]).as_str(), Some("OK"));
+            assert_eq!(other.ask(&["GET", &key]).as_str(), Some("v"));
+            assert!(info(&mut other, "long_reply_bytes") < KEPT_BYTES);
+        }
+        assert_eq!(other.ask(&["SCARD", "long"]).as_int(), Some(MEMBERS as i64));
+        let waited = info(&mut other, "pins_waited");
+        let mut writer = Client::new(server);
+        writer.send(&["SADD", "long", "new"]);
+        while info(&mut other, "pins_waited") == waited {}
+        assert!(writer.waits());
+        let reply = reader.reply();
+        assert_eq!(reply.as_slice().unwrap().len(), MEMBERS);
+        assert_eq!(writer.reply().as_int(), Some(1));
+        assert_eq!(info(&mut other, "pinned_keys"), 0);
+        assert_eq!(info(&mut other, "long_reply_bytes"), 0);
+        // What follows in the same connection is answered behind it.
+        reader.send(&["SMEMBERS", "long"]);
+        reader.send(&["SCARD", "long"]);
+        assert_eq!(reader.reply().as_slice().unwrap().len(), MEMBERS + 1);
+        assert_eq!(reader.reply().as_int(), Some(MEMBERS as i64 + 1));
+    });
+}
+
+/// A pin is not held for ever: the rest of the reply goes to memory when others have waited.
+#[test]
+fn others_do_not_wait_for_ever_for_a_slow_reader() {
+    on_both_backends(&[1, 2], |server| {
+        let mut other = Client::new(server);
+        fill_long(&mut other);
+        // Who needs all stripes waits for a moment only.
+        let mut reader = ask_long(server, &mut other);
+        assert_eq!(other.ask(&["DBSIZE"]).as_int(), Some(1));
+        assert_eq!(info(&mut other, "pinned_keys"), 0);
+        assert!(info(&mut other, "long_reply_bytes") > KEPT_BYTES);
+        assert_eq!(reader.reply().as_slice().unwrap().len(), MEMBERS);
+        // Who wants the key waits as long as is configured.
+        other.ask(&["CONFIG", "SET", "long-reply-patience", "0"]);
+        let mut reader = ask_long(server, &mut other);
+        assert_eq!(other.ask(&["SADD", "long", "new"]).as_int(), Some(1));
+        assert_eq!(reader.reply().as_slice().unwrap().len(), MEMBERS);
+        other.ask(&["CONFIG", "SET", "long-reply-patience", "15000"]);
+        // A client that goes away is not waited for.
+        let reader = ask_long(server, &mut other);
+        drop(reader);
+        while info(&mut other, "pinned_keys") > 0 {}
+        while info(&mut other, "long_reply_bytes") > 0 {}
+    });
+}
+
+/// The time for which a command is put off shows apart from the time for which it runs.
+#[test]
+fn waiting_shows_apart_from_running() {
+    on_both_backends(&[1, 2], |server| {
+        let mut other = Client::new(server);
+        other.ask(&["FLUSHALL"]);
+        other.ask(&["SLOWLOG", "RESET"]);
+        let mut script = hold(server, &["EVAL", HALF, "2", "held", "held:list"], 2);
+        let waited = info(&mut other, "pins_waited");
+        let waited_us = info(&mut other, "deferred_usec");
+        let mut needy = Client::new(server);
+        let id = needy.ask(&["CLIENT", "ID"]).as_int().unwrap().to_string();
+        needy.send(&["GET", "held"]);
+        while info(&mut other, "pins_waited") == waited {}
+        // Longer than the 10 ms from which on the slow log takes a command.
+        std::thread::sleep(Duration::from_millis(30));
+        let mut listener = Client::new(server);
+        release(&mut listener);
+        assert_eq!(script.reply().as_str(), Some("done"));
+        assert_eq!(needy.reply().as_str(), Some("whole"));
+        unrelease(&mut listener);
+        assert!(info(&mut other, "deferred_usec") >= waited_us + 30_000);
+        let line = other.ask(&["CLIENT", "LIST", "ID", &id]);
+        let line = String::from_utf8_lossy(line.as_bytes().unwrap()).into_owned();
+        let shown = line
+            .split_whitespace()
+            .find_map(|it| it.strip_prefix("waited-ms="));
+        assert!(shown.unwrap().parse::<u64>().unwrap() >= 30, "{line}");
+        let log = other.ask(&["SLOWLOG", "GET", "-1"]);
+        let entries = log
+            .as_slice()
+            .unwrap()
+            .iter()
+            .map(|it| it.as_slice().unwrap());
+        let is_get = |entry: &&[Value]| entry[3].as_slice().unwrap()[0].as_str() == Some("GET");
+        let entry = entries.clone().find(is_get).expect("it waited for long");
+        let (ran_us, waited_us) = (entry[2].as_int().unwrap(), entry[8].as_int().unwrap());
+        assert!(waited_us >= 30_000 && ran_us < waited_us, "{entry:?}");
     });
 }

@@ -166,6 +166,53 @@ fn a_script_that_has_written_goes_on() {
     });
 }
 
+/// Where `busy-reply-scope` says so, a script that runs for long keeps everybody out, as in Redis.
+#[test]
+fn a_long_script_keeps_everybody_out_where_that_is_asked_for() {
+    on_both_backends(&[1, 2], |server| {
+        let mut other = server.connect().unwrap();
+        let mut set = |name: &str, value: &str| {
+            let reply = other.ask_words(&["CONFIG", "SET", name, value]).unwrap();
+            assert!(reply.as_error().is_none(), "{reply:?}");
+        };
+        set("busy-reply-scope", "all");
+        set("busy-reply-threshold", "10");
+        let mut busy = server.connect().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut connection = server.connect().unwrap();
+                let reply = connection
+                    .ask_words(&["EVAL", "while true do end", "0"])
+                    .unwrap();
+                let error = reply.as_error().map(ToString::to_string);
+                let is_killed = error.is_some_and(|it| it.contains("Script killed by user"));
+                assert!(is_killed, "{reply:?}");
+            });
+            let mut ask = |words: &[&str]| {
+                let reply = busy.ask_words(words).unwrap();
+                let error = reply.as_error().map(ToString::to_string);
+                error.unwrap_or_default()
+            };
+            let patience = Instant::now() + Duration::from_secs(20);
+            while ask(&["PING"]).is_empty() && Instant::now() < patience {}
+            assert!(ask(&["PING"]).starts_with("BUSY "));
+            assert!(ask(&["GET", "anything"]).starts_with("BUSY "));
+            assert_eq!(ask(&["MULTI"]), "");
+            assert!(ask(&["SET", "k", "v"]).starts_with("BUSY "));
+            assert!(ask(&["EXEC"]).starts_with("EXECABORT "));
+            assert_eq!(ask(&["SCRIPT", "KILL"]), "");
+            while ask(&["PING"]).starts_with("BUSY ") && Instant::now() < patience {}
+            assert_eq!(ask(&["PING"]), "");
+        });
+        let mut set = |name: &str, value: &str| {
+            let reply = other.ask_words(&["CONFIG", "SET", name, value]).unwrap();
+            assert!(reply.as_error().is_none(), "{reply:?}");
+        };
+        set("busy-reply-threshold", "5000");
+        set("busy-reply-scope", "keys");
+    });
+}
+
 fn write_old_log(dir: &std::path::Path, commands: &[&[&str]]) {
     let mut log = Vec::new();
     for words in commands {

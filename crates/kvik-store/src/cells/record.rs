@@ -63,6 +63,8 @@ pub(crate) enum ValueForm {
     SetPack,
     /// A sorted set as a listpack of members and scores.
     ZsetPack,
+    /// A hash as the number of its shape and a row of values.
+    ShapedHash,
     /// A collection that has its own place.
     Object,
 }
@@ -96,6 +98,7 @@ impl ValueForm {
             8 => Self::IntSet,
             9 => Self::SetPack,
             10 => Self::ZsetPack,
+            11 => Self::ShapedHash,
             _ => Self::Object,
         }
     }
@@ -132,7 +135,7 @@ impl ValueForm {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::ListPack | Self::IndentedListPack => Kind::List,
-            Self::HashPack => Kind::Hash,
+            Self::HashPack | Self::ShapedHash => Kind::Hash,
             Self::IntSet | Self::SetPack => Kind::Set,
             Self::ZsetPack => Kind::Zset,
             Self::Object => unreachable!("an object says what it is"),

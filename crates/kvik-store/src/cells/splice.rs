@@ -87,6 +87,7 @@ impl Cells {
         if fixed + bytes.len() > MAX_BYTES {
             return None;
         }
+        self.leave_shape::<KEY>(entry);
         let to = self.with_room::<KEY>(entry, fixed + bytes.len());
         let room = value_room::<KEY>(self.arena.bytes_mut(to), form, bytes.len());
         room.copy_from_slice(bytes);

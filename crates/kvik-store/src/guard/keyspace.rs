@@ -26,8 +26,9 @@ pub struct ScanPage {
 const DELETED_AT_ONCE: usize = 10_000;
 const DELETED_BY_ONE: usize = 512;
 
-/// Places without keys that a page of a scan passes before it ends.
-const EMPTY_PLACES: usize = 4096;
+/// Places without keys that a page of a scan passes before it ends: those of 250 namespaces in 64
+/// stripes.
+const EMPTY_PLACES: usize = 16_000;
 
 impl Guard<'_> {
     /// Number of keys, those included whose time has come but that nobody met yet.
@@ -133,7 +134,7 @@ impl Guard<'_> {
             });
             // The walk ends before the table does only when the page is full. Many places without
             // keys fill a page as well.
-            let is_tired = count < usize::MAX && empty == EMPTY_PLACES;
+            let is_tired = count < usize::MAX && empty >= EMPTY_PLACES;
             if next.is_some() || left == 0 || is_tired {
                 return ScanPage {
                     next: self.layout.join(step, next, steps),
@@ -157,32 +158,37 @@ impl Guard<'_> {
         tables.map(counted).sum()
     }
 
-    /// Visits up to `most` keys of a slot, where stripes hold runs of slots, and ends with the last
-    /// one that there is. The slot's stripe is looked through for them: with `n` slots to a stripe,
-    /// and as many keys in each, it passes about `n` keys for one of them.
-    pub fn for_each_in_slot(&mut self, slot: u16, most: usize, mut visit: impl FnMut(View<'_>)) {
-        let (database, layout, state) = (self.keyspace, self.layout, &self.state);
+    /// Number of keys of the stripe that a slot belongs to, where stripes hold runs of slots: so
+    /// many are passed when those of the slot are looked for.
+    pub fn keys_beside_slot(&mut self, slot: u16) -> usize {
+        let (database, layout) = (self.keyspace, self.layout);
         let Some(index) = layout.stripe_of_slot(slot) else {
-            return;
+            return 0;
         };
         let stripe = self.stripes.stripe(index);
-        let mut wanted = most;
-        for table in stripe.tables_of(database) {
-            let mut left = slot_count(stripe, table, slot);
-            let Some(keyspace) = stripe.keyspace(table).filter(|_| left > 0) else {
-                continue;
-            };
-            keyspace.walk(layout, Prefix(0), |entry| {
-                if wanted > 0 && left > 0 && key_slot(entry.key()) == slot {
-                    left -= 1;
-                    if !state.hides(&entry, layout) {
-                        wanted -= 1;
-                        visit(View::new(entry, layout, state));
-                    }
-                }
-                wanted > 0 && left > 0
-            });
-        }
+        let tables = stripe.tables_of(database).into_iter();
+        tables
+            .filter_map(|table| stripe.keyspace(table))
+            .map(|it| it.keyspace.len())
+            .sum()
+    }
+
+    /// Passes about `count` keys of the stripe of a slot from `cursor` on, which is 0 at the start,
+    /// and visits those of the slot. Returns where to go on, unless the stripe is at its end. With
+    /// `n` slots to a stripe, and as many keys in each, it passes about `n` keys for one of them.
+    pub fn scan_slot(
+        &mut self,
+        slot: u16,
+        cursor: Cursor,
+        count: usize,
+        mut visit: impl FnMut(View<'_>),
+    ) -> Option<Cursor> {
+        let index = self.layout.stripe_of_slot(slot)?;
+        self.scan_stripe(index, cursor, count, |view| {
+            if key_slot(view.key()) == slot {
+                visit(view);
+            }
+        })
     }
 
     /// Visits about `count` keys of one stripe from `cursor` on, which is 0 at the start, those of

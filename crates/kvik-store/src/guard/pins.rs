@@ -1,6 +1,7 @@
 //! Pinning keys, and whether a command may use one that is pinned.
 
 use super::{Guard, Place};
+use crate::UnixMs;
 use crate::interests::pins::{KeptNews, KeyUse, PinConflict, PinId, Unpinned};
 use crate::state::Overdue;
 
@@ -107,10 +108,11 @@ impl Guard<'_> {
     }
 
     /// Lets others have the stripes for a moment, where that is agreed: the keys are pinned. Call
-    /// it between two slices of long work, and look everything up anew.
+    /// it between two slices of long work, and look everything up anew. Returns the time then, 0
+    /// where nothing is let go.
     #[inline]
-    pub fn breathe(&mut self) {
-        self.stripes.breathe();
+    pub fn breathe(&mut self) -> UnixMs {
+        self.stripes.breathe()
     }
 
     /// The same until a key is asked for again: for work that needs none meanwhile. Nothing may be

@@ -63,7 +63,7 @@ impl Guard<'_> {
         let mut source = stripe.keyspace_mut(place.table, self.layout);
         let copied = match prepared {
             Some(content) => Payload::of(source.entry(entry), content),
-            None => source.copy(entry),
+            None => source.copy(entry).blessed(false),
         };
         let replaced = self.attach(keyspace, to, copied);
         let db = u64::from(keyspace.0);
@@ -99,7 +99,8 @@ impl Guard<'_> {
         let mut source = stripe.keyspace_mut(place.table, self.layout);
         let taken = match prepared {
             Some(content) => {
-                let taken = Payload::of(source.entry(entry), content);
+                let is_blessed = source.read().is_blessed(position, entry);
+                let taken = Payload::of(source.entry(entry), content).blessed(is_blessed);
                 source.remove(position, entry);
                 taken
             }

@@ -88,6 +88,25 @@ impl HashMut<'_> {
         }
     }
 
+    /// Sets fields, whose names may repeat, and returns how many are new. Effect: `HSET`.
+    ///
+    /// A new hash shares the names with others that came with the same ones; `declared` ones are
+    /// shared from the first hash on.
+    pub fn set_all<'p>(
+        &mut self,
+        fields: impl ExactSizeIterator<Item = (&'p [u8], &'p [u8])> + Clone,
+        declared: bool,
+    ) -> usize {
+        let len = fields.len();
+        if len > 1 && self.0.is_vacant() && self.make_shaped(fields.clone(), declared) {
+            fields.for_each(|(name, value)| self.0.emit(b"HSET", &[name, value]));
+            return len;
+        }
+        self.expect(len);
+        let are_new = fields.map(|(name, value)| self.set(name, StringRef::Bytes(value)));
+        are_new.filter(|is_new| *is_new).count()
+    }
+
     /// Deletes a field and says whether it was there. Effect: `HDEL`.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         if let Some(removed) = self.remove_in_place(name) {
@@ -335,8 +354,13 @@ fn write_member(
 
 /// Whether a field with this value may be in a listpack, and in this one.
 pub(super) fn fits(limits: &Limits, pack: Listpack<'_>, name: &[u8], value: Element<'_>) -> bool {
-    let max = usize::try_from(limits.hash_value_bytes.load(Relaxed)).unwrap_or(0);
+    let max = max_value(limits);
     name.len() <= max && value.len() <= max && pack.has_room(name.len() + value.len())
+}
+
+/// Most bytes of a name or a value in a listpack.
+pub(super) fn max_value(limits: &Limits) -> usize {
+    usize::try_from(limits.hash_value_bytes.load(Relaxed)).unwrap_or(0)
 }
 
 pub(super) fn max_entries(limits: &Limits) -> usize {

@@ -9,6 +9,7 @@ use super::change::HashMut;
 use super::{Hash, HashRef};
 use crate::collection::Collection;
 use crate::members::Members;
+use crate::packed::Listpack;
 use crate::trial::{Store, Words};
 use crate::{Encoding, Guard, IntText, KeyspaceId, Mode, StringRef, UnixMs, ValueRef};
 
@@ -21,6 +22,7 @@ enum Op {
     Set(u8, u8, u8),
     Update(u8, u8, i64),
     Fill(u8, u16),
+    Lay(u8, u8, u8),
     Remove(u8, u8),
     Expire(u8, u8, u64),
     Persist(u8, u8),
@@ -147,6 +149,7 @@ fn change_taken_out<R>(
     })
 }
 
+// long: one arm for each operation
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Set(k, f, v) => {
@@ -177,6 +180,21 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             });
             let fields = model.entry(key(k)).or_default();
             fields.extend((0..count).map(|n| (name(n), (n.to_string().into_bytes(), None))));
+        }
+        Op::Lay(k, shape, n) => {
+            let fields: Vec<_> = (0..2 + shape % 3)
+                .map(|f| (name((shape + f).into()), value(n / 2 + f)))
+                .collect();
+            let pairs = fields.iter().map(|(name, value)| (&name[..], &value[..]));
+            let created = change(store, k, |hash| hash.set_all(pairs, shape % 2 == 0));
+            let there = model.entry(key(k)).or_default();
+            let before = there.len();
+            there.extend(
+                fields
+                    .into_iter()
+                    .map(|(name, value)| (name, (value, None))),
+            );
+            assert_eq!(created, there.len() - before);
         }
         Op::Remove(k, f) => {
             let name = name(f.into());
@@ -290,12 +308,22 @@ fn check_single_fields(hash: HashRef<'_>, fields: &Fields) {
 
 /// A packed hash is within its limits, and nothing in it expires.
 fn check_encoding(hash: HashRef<'_>, encoding: Encoding) {
-    let HashRef::Pack(pack) = hash else {
-        assert_eq!(encoding, Encoding::Hashtable);
-        return;
-    };
-    assert_eq!(encoding, Encoding::Listpack);
-    assert!(hash.len() <= 20 && pack.iter().all(|element| element.len() <= 64));
+    let is_short = |it: StringRef<'_>| it.len() <= 64;
+    match hash {
+        HashRef::Table(_) => return assert_eq!(encoding, Encoding::Hashtable),
+        HashRef::Pack(pack) => {
+            assert_eq!(encoding, Encoding::Listpack);
+            assert!(pack.iter().all(is_short));
+        }
+        HashRef::Shaped(shaped) => {
+            assert_ne!(encoding, Encoding::Hashtable);
+            let pack = shaped.to_listpack();
+            let pack = Listpack::validate(&pack).unwrap();
+            assert_eq!(pack.len(), 2 * shaped.len());
+            assert!(pack.iter().all(is_short));
+        }
+    }
+    assert!(hash.len() <= 20);
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -305,12 +333,13 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (key.clone(), field.clone(), any::<u8>()).prop_map(|(k, f, v)| Op::Set(k, f, v)),
         2 => (key.clone(), field.clone(), any::<i64>()).prop_map(|(k, f, n)| Op::Update(k, f, n)),
         1 => (key.clone(), 0u16..400).prop_map(|(k, count)| Op::Fill(k, count)),
+        6 => (key.clone(), 0u8..4, any::<u8>()).prop_map(|(k, s, n)| Op::Lay(k, s, n)),
         4 => (key.clone(), field.clone()).prop_map(|(k, f)| Op::Remove(k, f)),
         2 => (key.clone(), field.clone(), after).prop_map(|(k, f, ms)| Op::Expire(k, f, ms)),
         1 => (key.clone(), field).prop_map(|(k, f)| Op::Persist(k, f)),
         1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Rename(a, b)),
         1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Copy(a, b)),
-        1 => key.prop_map(Op::Delete),
+        3 => key.prop_map(Op::Delete),
         2 => (1u64..2000).prop_map(Op::Pass),
         1 => Just(Op::Upkeep),
     ]
@@ -337,7 +366,122 @@ proptest! {
         }
         store.upkeep();
         prop_assert_eq!(store.live_bytes(), 0);
+        for stripe in &store.stripes.0 {
+            let left = stripe.heap.cells.shapes.counts();
+            prop_assert_eq!((left.shapes, left.hashes), (0, 0));
+        }
     }
+}
+
+/// The shapes of a store and the hashes that use them.
+fn shapes(store: &Store) -> (u64, u64) {
+    let counts = store
+        .stripes
+        .0
+        .iter()
+        .map(|it| it.heap.cells.shapes.counts());
+    counts.fold((0, 0), |sum, it| (sum.0 + it.shapes, sum.1 + it.hashes))
+}
+
+fn lay(store: &mut Store, key: &str, pairs: &[(&str, &str)], declared: bool) -> usize {
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    store.run(|guard| {
+        let mut hash = guard.entry(key.as_bytes()).hash_mut().unwrap();
+        hash.set_all(pairs, declared)
+    })
+}
+
+#[test]
+fn names_that_are_met_again_are_shared() {
+    let mut store = Store::new(1);
+    let pairs = [("name", "ann"), ("age", "30"), ("7", "x")];
+    let bytes = |store: &mut Store, key: &str| {
+        store.run(|guard| guard.peek(key.as_bytes()).unwrap().bytes())
+    };
+    assert_eq!(lay(&mut store, "a", &pairs, false), 3);
+    assert_eq!(shapes(&store), (0, 0));
+    assert_eq!(lay(&mut store, "b", &pairs, false), 3);
+    assert_eq!(shapes(&store), (1, 1));
+    assert!(bytes(&mut store, "b") < bytes(&mut store, "a"));
+    // The same names in another order are others.
+    lay(
+        &mut store,
+        "c",
+        &[("age", "1"), ("name", "x"), ("7", "y")],
+        false,
+    );
+    assert_eq!(shapes(&store), (1, 1));
+    lay(&mut store, "d", &pairs, false);
+    store.run(|guard| guard.rename(b"d", b"e"));
+    store.run(|guard| guard.copy(b"e", KeyspaceId(0), b"f"));
+    assert_eq!(shapes(&store), (1, 3));
+    // Values change in place; another field ends it, and so does the loss of one.
+    let set = |store: &mut Store, key: &[u8], name: &[u8]| {
+        store.run(|guard| {
+            let mut hash = guard.entry(key).hash_mut().unwrap();
+            hash.set(name, StringRef::Bytes(b"changed"))
+        })
+    };
+    assert!(!set(&mut store, b"e", b"7"));
+    assert_eq!(shapes(&store), (1, 3));
+    assert!(set(&mut store, b"e", b"new"));
+    assert_eq!(shapes(&store), (1, 2));
+    store.run(|guard| assert!(guard.entry(b"f").hash_mut().unwrap().remove(b"age")));
+    assert_eq!(shapes(&store), (1, 1));
+    store.run(|guard| guard.delete(b"b"));
+    assert_eq!(shapes(&store), (0, 0));
+}
+
+#[test]
+fn a_name_that_repeats_is_in_no_shape() {
+    let mut store = Store::new(1);
+    for key in ["a", "b", "c"] {
+        assert_eq!(
+            lay(&mut store, key, &[("x", "1"), ("y", "2"), ("x", "3")], true),
+            2
+        );
+    }
+    assert_eq!(shapes(&store), (0, 0));
+}
+
+#[test]
+fn names_that_do_not_stay_are_not_shared() {
+    let mut store = Store::new(1);
+    let pairs = [("a", "1"), ("b", "2")];
+    for n in 0..200 {
+        let key = format!("k{n}");
+        lay(&mut store, &key, &pairs, false);
+        lay(&mut store, &key, &[("c", "3")], false);
+    }
+    let before = shapes(&store);
+    for n in 0..20 {
+        lay(&mut store, &format!("m{n}"), &pairs, false);
+    }
+    assert!(shapes(&store).1 <= before.1 + 3, "{before:?}");
+}
+
+#[test]
+fn hashes_without_companions_are_looked_at_less_and_less() {
+    let mut store = Store::new(1);
+    for n in 0..2000 {
+        let name = format!("field{n}");
+        lay(
+            &mut store,
+            &format!("k{n}"),
+            &[(&name, "1"), ("y", "2")],
+            false,
+        );
+    }
+    assert_eq!(shapes(&store), (0, 0));
+    let pairs = [("same", "1"), ("names", "2")];
+    for n in 0..128 {
+        lay(&mut store, &format!("s{n}"), &pairs, false);
+    }
+    let (kinds, hashes) = shapes(&store);
+    assert_eq!(kinds, 1);
+    assert!(hashes > 16);
 }
 
 /// Bytes of a hash's key, counted one by one.

@@ -6,6 +6,7 @@ use crate::cells::{KEY, Record, ValueForm};
 use crate::kind::{Encoding, Kind};
 use crate::layout::Layout;
 use crate::object::{Object, packed_payload};
+use crate::packed::Listpack;
 use crate::raw::deadlines::NEVER;
 use crate::text::TextRef;
 use crate::value::ValueRef;
@@ -94,9 +95,27 @@ impl<'a> HeapEntry<'a> {
         match form {
             ValueForm::Object => self.object().encoding(),
             ValueForm::IntSet => Encoding::Intset,
+            ValueForm::ShapedHash => self.shaped_encoding(),
             _ if form.is_string() => self.record.string_encoding(),
             _ => Encoding::Listpack,
         }
+    }
+
+    /// The encoding of a hash that has a shape. That it has one shows only where an importer has
+    /// asked for it.
+    #[cold]
+    fn shaped_encoding(&self) -> Encoding {
+        let (_, bytes) = self.record.packed();
+        match self.heap.cells.shapes.read(bytes).is_declared() {
+            true => Encoding::TemplateListpack,
+            false => Encoding::Listpack,
+        }
+    }
+
+    /// Number of fields, if the value is a hash in a listpack.
+    pub(crate) fn packed_fields(&self) -> Option<usize> {
+        let is_hash = self.record.form() == ValueForm::HashPack;
+        is_hash.then(|| Listpack::new(self.record.packed().1).len() / 2)
     }
 
     /// The value as a reader sees it; see
@@ -111,7 +130,7 @@ impl<'a> HeapEntry<'a> {
             Some(_) => self.object().view(self.heap.memory(layout), hidden_until),
             None => {
                 let (form, bytes) = self.record.packed();
-                ValueRef::of_packed(form, bytes)
+                ValueRef::of_packed(form, bytes, &self.heap.cells.shapes)
             }
         }
     }
@@ -125,15 +144,15 @@ impl<'a> HeapEntry<'a> {
     /// Bytes of the value as [`Namespace::payload`](crate::Namespace::payload) counts them. Takes a
     /// step for each element of a packed collection.
     pub(crate) fn payload(&self) -> usize {
-        let form = self.record.form();
+        let (form, shapes) = (self.record.form(), &self.heap.cells.shapes);
         if form.is_string() {
             return self.record.string().len();
         }
         match self.record.object() {
-            Some(index) => self.heap.objects.get(index).object.payload(),
+            Some(index) => self.heap.objects.get(index).object.payload(shapes),
             None => {
                 let (form, bytes) = self.record.packed();
-                packed_payload(form, bytes)
+                packed_payload(form, bytes, shapes)
             }
         }
     }

@@ -1,7 +1,9 @@
 //! The ways to change a list. Each states its effect.
 
+use std::ops::Range;
+
 use super::bounds::Bounds;
-use super::{List, ListEnd, ListRef, cut_packed};
+use super::{List, ListEnd, ListRef, ListSweep, cut_packed};
 use crate::collection::Collection;
 use crate::edit::Edit;
 use crate::entry::Entry;
@@ -217,10 +219,24 @@ impl ListMut<'_> {
         parts.value.make_room(element.len(), 1, bounds);
         let inserted = parts.value.insert(needle, after, element, bounds);
         if inserted {
-            let side: &[u8] = if after { b"AFTER" } else { b"BEFORE" };
-            self.0.emit_alone(b"LINSERT", &[side, pivot, element]);
+            self.emit_insertion(pivot, after, element);
         }
         inserted
+    }
+
+    /// Adds an element before the first one that is equal to `pivot`, which has this index, or
+    /// after it. Effect: `LINSERT`.
+    pub fn insert_beside(&mut self, index: usize, pivot: &[u8], after: bool, element: &[u8]) {
+        let parts = self.0.parts();
+        let bounds = Bounds::of(parts.limits);
+        parts.value.make_room(element.len(), 1, bounds);
+        parts.value.insert_beside(index, after, element, bounds);
+        self.emit_insertion(pivot, after, element);
+    }
+
+    fn emit_insertion(&mut self, pivot: &[u8], after: bool, element: &[u8]) {
+        let side: &[u8] = if after { b"AFTER" } else { b"BEFORE" };
+        self.0.emit_alone(b"LINSERT", &[side, pivot, element]);
     }
 
     /// Deletes up to `max` elements that are equal to `element`, those nearest to an end, and says
@@ -230,7 +246,31 @@ impl ListMut<'_> {
         let parts = self.0.parts();
         let bounds = Bounds::of(parts.limits);
         let removed = parts.value.delete_matches(needle, nearest, max, bounds);
+        self.end_removal(element, nearest, removed);
+        removed
+    }
+
+    /// The same of a part of a list: of about `part.len()` elements that `part.start` others are
+    /// before on the way from the end. Those before must not match. Effect: `LREM`.
+    pub fn remove_in(
+        &mut self,
+        element: &[u8],
+        nearest: ListEnd,
+        max: usize,
+        part: Range<usize>,
+    ) -> ListSweep {
+        let needle = Needle::new(element);
+        let parts = self.0.parts();
+        let (list, bounds) = (parts.value, Bounds::of(parts.limits));
+        let sweep = list.delete_matches_in(needle, nearest, max, part, bounds);
+        self.end_removal(element, nearest, sweep.deleted);
+        sweep
+    }
+
+    fn end_removal(&mut self, element: &[u8], nearest: ListEnd, removed: usize) {
         if removed > 0 {
+            let parts = self.0.parts();
+            let bounds = Bounds::of(parts.limits);
             parts.value.relax(bounds);
             let count = match nearest {
                 ListEnd::Left => removed as i64,
@@ -240,6 +280,5 @@ impl ListMut<'_> {
             self.0.emit_alone(b"LREM", &[text.format(count), element]);
             self.0.count(removed as u64 - 1);
         }
-        removed
     }
 }

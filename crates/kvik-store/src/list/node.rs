@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::ListEnd;
 use super::bounds::Bounds;
 use crate::packed::listpack::ListpackIter;
-use crate::packed::{Element, Listpack, Needle, listpack};
+use crate::packed::{self, Element, Listpack, Needle, listpack};
 use crate::shareable::clone_bytes;
 
 /// Bytes that a node reserves at first.
 const FIRST_BYTES: usize = 1 << 10;
+
+/// Bytes of an entry beside its element, at most.
+const ENTRY_OVERHEAD: usize = 16;
 
 /// Bytes before an element that is shared: how many share it.
 const COUNTS: usize = 2 * size_of::<usize>();
@@ -21,6 +24,15 @@ pub(super) struct QuicklistNode {
     elements: u32,
     /// Bytes of the elements' texts.
     text_bytes: u32,
+}
+
+/// How much a node that grows reserves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Growth {
+    /// Hardly more than it needs: it is all there is of the list.
+    Tight,
+    /// Up to half of what it needs, as far as a node goes: the list has others.
+    Roomy(Bounds),
 }
 
 #[derive(Debug)]
@@ -70,7 +82,7 @@ impl QuicklistNode {
         }
         let mut bytes = listpack::empty();
         let first = FIRST_BYTES.min(bounds.node_bytes());
-        bytes.reserve_exact(first.max(element.len() + 16) - bytes.len());
+        bytes.reserve_exact(first.max(element.len() + ENTRY_OVERHEAD) - bytes.len());
         listpack::append(&mut bytes, element);
         Self::of_pack(bytes, 1, element.len() as u32)
     }
@@ -215,9 +227,13 @@ impl QuicklistNode {
 
     /// Adds an element at an end. The node [admits](Self::admits) it.
     #[inline]
-    pub(super) fn push(&mut self, end: ListEnd, element: &[u8], bounds: Bounds) {
+    pub(super) fn push(&mut self, end: ListEnd, element: &[u8], growth: Growth) {
         let pack = self.pack_mut();
-        reserve(pack, element.len() + 16, bounds);
+        let added = element.len() + ENTRY_OVERHEAD;
+        match growth {
+            Growth::Tight => packed::reserve(pack, added),
+            Growth::Roomy(bounds) => reserve(pack, added, bounds),
+        }
         match end {
             ListEnd::Left => listpack::prepend(pack, element),
             ListEnd::Right => listpack::append(pack, element),
@@ -229,7 +245,7 @@ impl QuicklistNode {
     /// Adds an element at a place. The node [admits](Self::admits) it.
     pub(super) fn insert(&mut self, at: usize, element: &[u8]) {
         let pack = self.pack_mut();
-        pack.reserve_exact(element.len() + 16);
+        packed::reserve(pack, element.len() + ENTRY_OVERHEAD);
         listpack::insert_before(pack, at, element);
         self.elements += 1;
         self.text_bytes += element.len() as u32;

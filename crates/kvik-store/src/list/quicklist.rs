@@ -4,9 +4,11 @@
 //! Nodes are full but for those at the ends; where something has been inserted between full nodes,
 //! one is divided and the parts are joined with what is small beside them.
 
+use std::ops::Range;
+
 use super::ListEnd;
 use super::bounds::Bounds;
-use super::node::{QuicklistNode, Run};
+use super::node::{Growth, QuicklistNode, Run};
 use super::nodes::{NodeIndex, Nodes};
 use crate::cells::Cells;
 use crate::collection::Large;
@@ -17,6 +19,15 @@ use crate::packed::{Element, Needle};
 #[derive(Debug, Default)]
 pub(crate) struct Quicklist {
     nodes: Nodes,
+}
+
+/// The outcome of deleting matches in a part of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListSweep {
+    /// Elements that were looked at.
+    pub looked: usize,
+    /// Those of them that were deleted.
+    pub deleted: usize,
 }
 
 /// A large list to read.
@@ -108,8 +119,12 @@ impl Quicklist {
         if let Some(at) = self.nodes.end(end) {
             let len = element.len();
             if !bounds.is_large(len) && self.nodes.get(at).admits(len, bounds) {
+                let growth = match self.nodes.len() {
+                    1 => Growth::Tight,
+                    _ => Growth::Roomy(bounds),
+                };
                 self.nodes
-                    .change(at, |node| node.push(end, element, bounds));
+                    .change(at, |node| node.push(end, element, growth));
                 return;
             }
             // It will not grow any more at this end.
@@ -270,6 +285,77 @@ impl Quicklist {
             left > 0
         });
         max - left
+    }
+
+    /// Deletes up to `max` elements that match, those nearest to an end, in nodes that hold the
+    /// `part.len()` elements that `part.start` others are before on the way from there.
+    pub(super) fn delete_matches_in(
+        &mut self,
+        needle: Needle<'_>,
+        nearest: ListEnd,
+        max: usize,
+        part: Range<usize>,
+        bounds: Bounds,
+    ) -> ListSweep {
+        let (mut sweep, mut before) = (ListSweep::default(), part.start);
+        while sweep.looked < part.len() && sweep.deleted < max && before < self.len() {
+            // What was joined meanwhile may have put the place into the middle of a node: what is
+            // before it there matches no more.
+            let index = match nearest {
+                ListEnd::Left => before,
+                ListEnd::Right => self.len() - 1 - before,
+            };
+            let found = self.nodes.seek(index);
+            let (at, inner) = found.expect("it is below the number of elements");
+            let node = self.nodes.get(at);
+            let looked = match nearest {
+                ListEnd::Left => node.len() - inner,
+                ListEnd::Right => inner + 1,
+            };
+            let mut deleted = 0;
+            if node.find(needle).is_some() {
+                let left = max - sweep.deleted;
+                deleted = self.nodes.change(at, |node| {
+                    let deleted = node.delete_matches(needle, nearest, left);
+                    node.fit();
+                    deleted
+                });
+                self.tidy(at, bounds);
+            }
+            sweep.looked += looked;
+            sweep.deleted += deleted;
+            before += looked - deleted;
+        }
+        sweep
+    }
+
+    /// Removes a node that has lost its last element, or joins one that has become small with its
+    /// neighbours.
+    fn tidy(&mut self, at: NodeIndex, bounds: Bounds) {
+        if self.nodes.get(at).len() == 0 {
+            self.nodes.remove(at);
+            return;
+        }
+        self.nodes.join_with_next(at, bounds);
+        if let Some(before) = self.nodes.next(at, ListEnd::Right) {
+            self.nodes.join_with_next(before, bounds);
+        }
+    }
+
+    /// Adds an element before the one with this index, which there is, or behind it.
+    pub(super) fn insert_beside(
+        &mut self,
+        index: usize,
+        behind: bool,
+        element: &[u8],
+        bounds: Bounds,
+    ) {
+        let found = self.nodes.seek(index);
+        let (at, index) = found.expect("the caller has found the element");
+        let node = self.nodes.get(at);
+        let place = node.seek(index);
+        let place = if behind { node.behind(place) } else { place };
+        self.insert_at(at, place, element, bounds);
     }
 
     /// The nodes in order.

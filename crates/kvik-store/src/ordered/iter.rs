@@ -7,6 +7,7 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 
 use super::RankTree;
+use crate::raw::touched::touch;
 
 /// The items of a range of ranks.
 pub(crate) struct RankIter<'a, T> {
@@ -56,6 +57,7 @@ impl<T: Copy> Iterator for RankIter<'_, T> {
 
     #[inline]
     fn next(&mut self) -> Option<T> {
+        touch(1);
         if self.front.is_empty() {
             self.load_front();
         }
@@ -73,6 +75,7 @@ impl<T: Copy> Iterator for RankIter<'_, T> {
 impl<T: Copy> DoubleEndedIterator for RankIter<'_, T> {
     #[inline]
     fn next_back(&mut self) -> Option<T> {
+        touch(1);
         if self.back.is_empty() {
             self.load_back();
         }

@@ -28,6 +28,8 @@ use std::ops::Range;
 
 use node::{Inner, SplitPoint, TreeNode};
 
+use crate::raw::touched::touch;
+
 mod iter;
 mod node;
 mod room;
@@ -168,6 +170,21 @@ impl<T: Copy> RankTree<T> {
         self.insert_at(&place, item);
     }
 
+    /// Adds items that are in order, differ, and come after all others: a leaf at a time.
+    pub(crate) fn append_all(&mut self, items: impl IntoIterator<Item = T>) {
+        let mut items = items.into_iter();
+        while let Some(item) = items.next() {
+            self.append(item);
+            let (place, leaf) = self.end();
+            let run: Vec<T> = items.by_ref().take(TreeNode::room_in(leaf)).collect();
+            touch(run.len());
+            if !run.is_empty() {
+                self.root.extend(place.steps(), &run, &mut self.bytes);
+                self.len += run.len();
+            }
+        }
+    }
+
     /// Puts `item` in the place of the one that `cmp` calls equal, which is returned. It must
     /// belong there.
     pub(crate) fn replace(&mut self, item: T, cmp: impl FnMut(&T) -> Ordering) -> Option<T> {
@@ -287,6 +304,7 @@ impl<T: Copy> RankTree<T> {
 /// Changes at places.
 impl<T: Copy> RankTree<T> {
     fn insert_at(&mut self, place: &LeafPath, item: T) {
+        touch(1);
         let split = self
             .root
             .insert(place.steps(), place.at, item, place.cut(), &mut self.bytes);
@@ -302,6 +320,7 @@ impl<T: Copy> RankTree<T> {
     /// Removes `count` items of one leaf. A leaf at an end of the tree may become as small as it
     /// likes: whoever takes items from there will take the others too, or fill it again.
     fn remove_run(&mut self, place: &LeafPath, count: usize) {
+        touch(count);
         let at_end = place.first || place.last;
         let range = place.at..place.at + count;
         self.root

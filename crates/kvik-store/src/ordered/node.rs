@@ -155,6 +155,26 @@ impl<T: Copy> TreeNode<T> {
         split
     }
 
+    /// How many more items a leaf may have.
+    pub(super) fn room_in(leaf: &[T]) -> usize {
+        Self::LEAF - leaf.len()
+    }
+
+    /// Adds items to the last leaf, which has room for them.
+    pub(super) fn extend(&mut self, steps: &[u8], run: &[T], bytes: &mut usize) {
+        *bytes -= self.bytes();
+        match (&mut *self, steps) {
+            (Self::Leaf(items), _) => room::extend(items, run),
+            (Self::Inner(inner), [step, steps @ ..]) => {
+                let child = usize::from(*step);
+                inner.children[child].extend(steps, run, bytes);
+                inner.update(child);
+            }
+            (Self::Inner(_), []) => unreachable!("the steps of a place lead to a leaf"),
+        }
+        *bytes += self.bytes();
+    }
+
     /// Removes items of a leaf; `at_end` if it is the first or the last, and may become sparse.
     pub(super) fn remove(
         &mut self,

@@ -44,6 +44,11 @@ pub(super) fn insert<E>(elements: &mut Vec<E>, at: usize, element: E) {
     elements.insert(at, element);
 }
 
+pub(super) fn extend<E: Copy>(elements: &mut Vec<E>, more: &[E]) {
+    reserve(elements, more.len());
+    elements.extend_from_slice(more);
+}
+
 /// The elements in vectors of `most`; the last may have less.
 pub(super) fn groups<E>(
     mut elements: impl Iterator<Item = E>,

@@ -67,6 +67,7 @@ enum Op {
     Drain(usize),
     Scan(u32, u32),
     Rebuild,
+    AppendAll(u32),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -85,6 +86,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0usize..200).prop_map(Op::Drain),
         2 => (at(), at()).prop_map(|(start, end)| Op::Scan(start, end)),
         1 => Just(Op::Rebuild),
+        2 => (0u32..400).prop_map(Op::AppendAll),
     ]
 }
 
@@ -220,7 +222,20 @@ impl<const PAD: usize> Twin<PAD> {
             Op::Drain(max) => self.drain(max),
             Op::Scan(start, end) => self.scan(within(start), within(end)),
             Op::Rebuild => self.tree = RankTree::from_sorted(self.tree.iter()),
+            Op::AppendAll(count) => self.append_all(count),
         }
+    }
+
+    /// Adds items behind all that another operation may add.
+    fn append_all(&mut self, count: u32) {
+        let names = &mut self.names;
+        let next = |_| {
+            let name = u32::try_from(names.0.len()).unwrap();
+            names.add(u32::MAX, name)
+        };
+        let items: Vec<Item<PAD>> = (0..count).map(next).collect();
+        self.tree.append_all(items.iter().copied());
+        self.model.extend(items);
     }
 
     fn check(&self) {

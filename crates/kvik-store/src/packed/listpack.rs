@@ -16,8 +16,10 @@
 
 mod edit;
 mod entry;
+mod row;
 
 use self::entry::Stride;
+use crate::raw::touched::touch;
 use crate::text::canonical_int;
 
 pub use crate::text::StringRef as Element;
@@ -26,6 +28,8 @@ pub use edit::{
     insert_all, insert_before, merge, prepend, put, recount, replace, write,
 };
 pub use entry::Encoded;
+pub use row::Row;
+pub(crate) use row::{push_entry, replace_entry};
 
 /// Bytes of an empty listpack before its end mark.
 const HEADER_BYTES: usize = 6;
@@ -179,6 +183,18 @@ impl<'a> Listpack<'a> {
         self.find_from(HEADER_BYTES, Needle::new(text), skip)
     }
 
+    /// The offset and the index of the first element with this text.
+    #[inline]
+    pub(crate) fn find_counting(self, text: &[u8]) -> Option<(usize, usize)> {
+        let (needle, mut index) = (Needle::new(text), 0);
+        let at = self.walk(HEADER_BYTES, 0, |entries| {
+            let is_it = needle.matches_first(entries);
+            index += usize::from(!is_it);
+            is_it
+        })?;
+        Some((at, index))
+    }
+
     /// As [`find`](Self::find), from the element at the offset `at` on.
     #[inline]
     pub fn find_from(self, at: usize, needle: Needle<'_>, skip: usize) -> Option<usize> {
@@ -197,6 +213,7 @@ impl<'a> Listpack<'a> {
         let mut entries = self.bytes.get(at..)?;
         let (mut asked, mut skipped) = (Stride::default(), Stride::default());
         loop {
+            touch(1);
             let size = asked.over(entries)?;
             if is_it(entries) {
                 return Some(self.bytes.len() - entries.len());
@@ -330,6 +347,7 @@ impl<'a> Iterator for ListpackIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Element<'a>> {
+        touch(1);
         let (element, size) = entry::decode(self.entries)?;
         self.entries = self.entries.get(size..)?;
         Some(element)
@@ -339,6 +357,7 @@ impl<'a> Iterator for ListpackIter<'a> {
 impl DoubleEndedIterator for ListpackIter<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
+        touch(1);
         let size = entry::size_before(self.entries)?;
         let (rest, entry) = self
             .entries

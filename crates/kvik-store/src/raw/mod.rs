@@ -27,6 +27,7 @@ mod segment;
 pub(crate) mod slab;
 pub(crate) mod stable;
 pub(crate) mod table;
+pub(crate) mod touched;
 
 /// Returns up to `bytes` of memory that no store of this process uses to the system, and says
 /// whether there is more. Meant to be called again and again, in slices that nobody minds, by a
@@ -43,6 +44,9 @@ pub fn release_memory(bytes: usize) -> bool {
 pub fn lacks_memory() -> bool {
     pool::is_lacking()
 }
+
+/// Bytes that [`prepare_memory`] prepares at most.
+pub const PREPARED_BYTES: usize = pool::READY_BYTES;
 
 /// Has the system provide memory that a store of this process will soon need, and says whether
 /// there is more to prepare. It takes some milliseconds that would otherwise pass in a command.

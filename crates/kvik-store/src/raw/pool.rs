@@ -13,9 +13,12 @@
 //! it is touched, which a small store would notice, and that takes about 1 ms: so [`prepare`]
 //! touches the next ones before they are needed. To join small pages once a chunk is full was
 //! tried: it takes the system 3 ms, in which nobody can access the chunk.
+//!
+//! The system fills the gaps of a huge page again by itself, some seconds after part of it was
+//! returned. So a chunk of which memory is returned has small pages from then on.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of an entry page; it is also aligned so.
@@ -50,9 +53,16 @@ const SMALL_CHUNKS: usize = 64;
 
 /// Huge chunks that are touched ahead.
 const READY_CHUNKS: usize = 2;
+/// Bytes of them.
+pub(crate) const READY_BYTES: usize = READY_CHUNKS * CHUNK_BYTES;
+
+/// Pages that hold nothing, while which no chunk need be touched ahead: 4 MiB.
+const MANY_FRESH: usize = 64;
 
 struct Chunks {
     mapped: usize,
+    /// Whether chunks have been taken since those touched ahead were returned.
+    grows: bool,
     /// Those that have no purpose yet.
     unused: Vec<Page>,
     /// The same, and touched.
@@ -61,6 +71,7 @@ struct Chunks {
 
 static CHUNKS: Mutex<Chunks> = Mutex::new(Chunks {
     mapped: 0,
+    grows: false,
     unused: Vec::new(),
     ready: Vec::new(),
 });
@@ -83,7 +94,13 @@ impl Page {
 /// A page, from those given back if there is one.
 pub(crate) fn take() -> Page {
     let mut pool = lock(&POOL);
-    if let Some(page) = pool.used.pop().or_else(|| pool.fresh.pop()) {
+    if let Some(page) = pool.used.pop() {
+        return page;
+    }
+    if let Some(page) = pool.fresh.pop() {
+        if pool.fresh.len() == MANY_FRESH {
+            lock(&CHUNKS).expect_growth();
+        }
         return page;
     }
     let start = chunk();
@@ -111,7 +128,13 @@ pub(crate) fn trim(pages: usize) -> (usize, bool) {
         unsafe { forget_contents(page.start(), PAGE_BYTES) };
     }
     let count = trimmed.len();
-    lock(&POOL).fresh.extend(trimmed);
+    let mut pool = lock(&POOL);
+    pool.fresh.extend(trimmed);
+    let has_many = pool.fresh.len() > MANY_FRESH;
+    drop(pool);
+    if count == 0 && has_many {
+        lock(&CHUNKS).return_ready();
+    }
     (count, keep > 0)
 }
 
@@ -119,9 +142,7 @@ pub(crate) fn trim(pages: usize) -> (usize, bool) {
 pub(crate) fn chunk() -> NonNull<u8> {
     let mut chunks = lock(&CHUNKS);
     let chunk = chunks.ready.pop().unwrap_or_else(|| chunks.take());
-    if chunks.lacks_ready() {
-        LACKING.store(true, Ordering::Relaxed);
-    }
+    chunks.expect_growth();
     chunk.0
 }
 
@@ -165,11 +186,30 @@ impl Chunks {
         self.unused.pop().expect("filled above")
     }
 
-    /// Whether the next chunk is a huge page, and too few of them are touched.
+    /// Whether the next chunk is a huge page that will be needed soon, and too few of them are
+    /// touched.
     fn lacks_ready(&self) -> bool {
         let next_is_huge =
             self.mapped > SMALL_CHUNKS || self.mapped == SMALL_CHUNKS && self.unused.is_empty();
-        next_is_huge && self.ready.len() < READY_CHUNKS
+        self.grows && next_is_huge && self.ready.len() < READY_CHUNKS
+    }
+
+    /// Says that chunks will be needed soon.
+    fn expect_growth(&mut self) {
+        self.grows = true;
+        if self.lacks_ready() {
+            LACKING.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the chunks that were touched ahead to the system.
+    fn return_ready(&mut self) {
+        self.grows = false;
+        for chunk in self.ready.drain(..) {
+            // SAFETY: the chunk has no purpose yet.
+            unsafe { forget_contents(chunk.start(), CHUNK_BYTES) };
+            self.unused.push(chunk);
+        }
     }
 }
 
@@ -228,6 +268,31 @@ pub(crate) unsafe fn forget_contents(start: NonNull<u8>, bytes: usize) {
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
     let _ = (start, bytes);
+    if bytes < CHUNK_BYTES {
+        // SAFETY: chunks are mapped for ever, and this only says how they are backed.
+        unsafe { ask_for_small_pages(start) };
+    }
+}
+
+/// Asks the system not to back the chunk of this address by a huge page any more.
+///
+/// # Safety
+/// The address lies in a chunk.
+unsafe fn ask_for_small_pages(start: NonNull<u8>) {
+    /// The chunk that was asked for last: pages are returned one after the other.
+    static LATEST: AtomicUsize = AtomicUsize::new(0);
+
+    let chunk = start.addr().get() & !(CHUNK_BYTES - 1);
+    if LATEST.swap(chunk, Ordering::Relaxed) == chunk {
+        return;
+    }
+    #[cfg(all(target_os = "linux", not(miri)))]
+    // SAFETY: the range is mapped, private and anonymous; what it contains stays the same.
+    unsafe {
+        let offset = start.addr().get() - chunk;
+        let chunk = start.as_ptr().wrapping_sub(offset);
+        libc::madvise(chunk.cast(), CHUNK_BYTES, libc::MADV_NOHUGEPAGE);
+    }
 }
 
 /// Asks the system to back these bytes by huge pages as they are touched. Where it has none to
@@ -252,6 +317,7 @@ mod tests {
     fn chunks(mapped: usize) -> Chunks {
         Chunks {
             mapped,
+            grows: true,
             unused: Vec::new(),
             ready: Vec::new(),
         }
@@ -272,6 +338,10 @@ mod tests {
         }
         assert!(!small.lacks_ready());
         small.ready.pop();
+        assert!(small.lacks_ready());
+        small.return_ready();
+        assert!(small.ready.is_empty() && !small.lacks_ready());
+        small.expect_growth();
         assert!(small.lacks_ready());
     }
 }

@@ -32,6 +32,11 @@ impl Position {
 }
 
 impl Prefix {
+    /// The first position that begins with it.
+    pub(crate) fn first_position(self) -> Position {
+        Position(u64::from(self.0) << 32)
+    }
+
     /// The first prefix that has the same leading `bits` bits.
     pub(crate) fn first_of(self, bits: u32) -> u64 {
         let rest = 32 - bits;

@@ -34,6 +34,7 @@ use super::position::{Position, Prefix};
 use super::root::{Directory, Root, Word};
 use super::segment::{Location, Segment};
 use crate::UnixMs;
+use crate::raw::touched::touch;
 
 /// The questions of a table about the entries it leads to.
 pub(crate) trait Keys {
@@ -45,6 +46,8 @@ pub(crate) trait Keys {
     fn prefetch(&self, entry: EntryRef);
 }
 
+/// How many home buckets ahead a walk fetches the entries into the cache.
+const HOMES_AHEAD: usize = 2;
 /// Buckets looked at for keys that expire.
 const VOLATILE_LOOKS: usize = 16;
 
@@ -55,14 +58,21 @@ pub(crate) struct Table {
     /// The root's, once there are several segments.
     directory: Option<Directory>,
     segments: Vec<SegmentMeta>,
+    /// There are many tables of a few keys, which have none.
+    oddments: Option<Box<Oddments>>,
+    deadlines: Deadlines,
+    len: usize,
+    block_bytes: usize,
+}
+
+/// The parts that few tables have.
+#[derive(Debug, Default)]
+struct Oddments {
     /// Numbers of segments that are gone.
     unused: Vec<u32>,
     /// Entries no segment had room for, by position.
     crowd: Vec<(Position, EntryRef)>,
     crowd_due: UnixMs,
-    deadlines: Deadlines,
-    len: usize,
-    block_bytes: usize,
 }
 
 /// A segment as its table knows it.
@@ -75,6 +85,9 @@ struct SegmentMeta {
 }
 
 const _: () = assert!(size_of::<SegmentMeta>() == 8);
+
+/// Parts of a segment whose entries are moved at once.
+const PARTS: usize = 4;
 
 /// The entries of a table that has been emptied.
 #[derive(Debug)]
@@ -103,9 +116,18 @@ impl Table {
         self.block_bytes
             + self.root.bytes()
             + self.segments.capacity() * size_of::<SegmentMeta>()
-            + self.unused.capacity() * size_of::<u32>()
-            + self.crowd.capacity() * size_of::<(Position, EntryRef)>()
+            + self.oddments.as_ref().map_or(0, |it| it.bytes())
             + self.deadlines.bytes()
+    }
+
+    /// Entries no segment had room for, by position.
+    #[inline]
+    fn crowd(&self) -> &[(Position, EntryRef)] {
+        self.oddments.as_ref().map_or(&[], |it| &it.crowd)
+    }
+
+    fn oddments(&mut self) -> &mut Oddments {
+        self.oddments.get_or_insert_default()
     }
 
     /// The entry at this position that `is_it` accepts.
@@ -115,13 +137,14 @@ impl Table {
         position: Position,
         mut is_it: impl FnMut(EntryRef) -> bool,
     ) -> Option<EntryRef> {
+        touch(1);
         let word = self.word_of(position.prefix())?;
         let segment = word.segment()?;
         if let Some(at) = segment.find(word.spot(position), &mut is_it) {
             return segment.buckets()[at.bucket].get(at.lane);
         }
         // Almost every table has an empty crowd, so that a miss ends here.
-        if self.crowd.is_empty() {
+        if self.crowd().is_empty() {
             return None;
         }
         let crowd = self.crowd_of(position);
@@ -131,8 +154,23 @@ impl Table {
             .find(|&entry| is_it(entry))
     }
 
+    /// Fetches the entries that look as if they were at this position into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, position: Position, keys: &impl Keys) {
+        let Some(word) = self.word_of(position.prefix()) else {
+            return;
+        };
+        let spot = word.spot(position);
+        let Some((home, _)) = word.segment().map(|segment| segment.pair(spot)) else {
+            return;
+        };
+        let entries = home.tagged(spot.tag).filter_map(|lane| home.get(lane));
+        entries.for_each(|entry| keys.prefetch(entry));
+    }
+
     /// Adds an entry that is not in the table yet.
     pub(crate) fn insert(&mut self, position: Position, entry: EntryRef, keys: &impl Keys) {
+        touch(1);
         self.len += 1;
         if self.segments.is_empty() {
             self.start();
@@ -148,11 +186,12 @@ impl Table {
 
     /// Takes out an entry that is in the table.
     pub(crate) fn remove(&mut self, position: Position, entry: EntryRef, keys: &impl Keys) {
+        touch(1);
         self.len -= 1;
         let Some((word, segment, at)) = self.locate(position, entry) else {
             // What is in the table and in no segment is in the crowd.
             let index = self.crowd_index(position, entry);
-            self.crowd.remove(index);
+            self.oddments().crowd.remove(index);
             self.shrink(position, self.word(position), keys);
             return;
         };
@@ -167,7 +206,7 @@ impl Table {
             segment.buckets()[at.bucket].replace(at.lane, new);
         } else {
             let index = self.crowd_index(position, old);
-            self.crowd[index].1 = new;
+            self.oddments().crowd[index].1 = new;
         }
     }
 
@@ -242,7 +281,7 @@ impl Table {
             looks -= 1;
             self.deadlines.set(number, bucket, at);
         }
-        let crowd = self.crowd.iter().map(|&(_, entry)| entry);
+        let crowd = self.crowd().iter().map(|&(_, entry)| entry);
         let due = crowd.filter_map(|entry| Some((keys.expiry(entry)?, entry)));
         due.min()
     }
@@ -255,7 +294,7 @@ impl Table {
     ) -> impl Iterator<Item = EntryRef> + 't {
         let noted = self.deadlines.due(now);
         let noted = noted.flat_map(|(number, bucket)| self.entries_in(number, bucket));
-        let crowd = (self.due_in_crowd() <= now).then_some(&self.crowd);
+        let crowd = (self.due_in_crowd() <= now).then_some(self.crowd());
         let crowd = crowd.into_iter().flatten().map(|&(_, entry)| entry);
         let is_due = move |&entry: &EntryRef| keys.expiry(entry).is_some_and(|at| at <= now);
         noted.chain(crowd).filter(is_due)
@@ -281,13 +320,23 @@ impl Table {
             let end = border(segment.homes());
             let strays = self.strays(base..end, segment, keys);
             let first = segment.home(((u64::from(from.0) - base) << word.depth) as u32);
+            // Each entry lies somewhere else: the waits for memory overlap.
+            let fetch = |home| {
+                if home < segment.homes() {
+                    let soon = segment.entries_at_home(home);
+                    soon.for_each(|entry| keys.prefetch(entry));
+                }
+            };
+            (first..first + HOMES_AHEAD).for_each(fetch);
             for home in first..segment.homes() {
+                fetch(home + HOMES_AHEAD);
                 let range = border(home)..border(home + 1);
                 let strays = strays.iter().filter(|(at, _)| range.contains(at));
                 for entry in segment
                     .entries_at_home(home)
                     .chain(strays.map(|&(_, entry)| entry))
                 {
+                    touch(1);
                     more &= visit(entry);
                 }
                 // Buckets are visited whole, so that the next page begins at a border.
@@ -302,11 +351,13 @@ impl Table {
     /// Every entry, in no particular order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = EntryRef> {
         let segments = self.segments.iter().flat_map(|meta| meta.entries());
-        segments.chain(self.crowd.iter().map(|&(_, entry)| entry))
+        let entries = segments.chain(self.crowd().iter().map(|&(_, entry)| entry));
+        entries.inspect(|_| touch(1))
     }
 
     /// An entry chosen by `random`; each is as likely as any other.
     pub(crate) fn sample(&self, random: u64) -> Option<EntryRef> {
+        touch(1);
         if self.len == 0 {
             return None;
         }
@@ -324,7 +375,7 @@ impl Table {
         let mut entries = self.segments.iter().flat_map(|meta| meta.entries());
         entries
             .next()
-            .or_else(|| self.crowd.first().map(|&(_, entry)| entry))
+            .or_else(|| self.crowd().first().map(|&(_, entry)| entry))
     }
 
     /// Up to `most` entries that lie together, from a random bucket on.
@@ -347,7 +398,7 @@ impl Table {
                 }
             }
         }
-        found.extend(self.crowd.iter().map(|&(_, entry)| entry));
+        found.extend(self.crowd().iter().map(|&(_, entry)| entry));
         found.truncate(most);
         found
     }
@@ -383,7 +434,7 @@ impl Table {
                 break;
             }
         }
-        let crowd = self.crowd.iter().map(|&(_, entry)| entry);
+        let crowd = self.crowd().iter().map(|&(_, entry)| entry);
         found.extend(
             crowd
                 .filter(|&entry| keys.expiry(entry).is_some())
@@ -392,26 +443,31 @@ impl Table {
         found
     }
 
-    /// Offers every entry of a segment for replacement and says whether there is a segment with a
-    /// higher number.
-    pub(crate) fn replace_in_segment(
+    /// Offers every entry of a part for replacement and says whether there is a part with a higher
+    /// number. A segment is some parts.
+    pub(crate) fn replace_in_part(
         &mut self,
         number: usize,
         mut replacement: impl FnMut(EntryRef) -> Option<EntryRef>,
     ) -> bool {
-        let buckets = self.segments.get(number).and_then(|meta| meta.segment());
-        for bucket in buckets.map_or(&[][..], |segment| segment.buckets()) {
+        let (segment, part) = (number / PARTS, number % PARTS);
+        let segment = self.segments.get(segment).and_then(|meta| meta.segment());
+        let buckets = segment.map_or(&[][..], |segment| segment.buckets());
+        let each = buckets.len().div_ceil(PARTS).max(1);
+        for bucket in buckets.chunks(each).nth(part).unwrap_or_default() {
             for lane in bucket.taken() {
+                touch(1);
                 if let Some(new) = bucket.get(lane).and_then(&mut replacement) {
                     bucket.replace(lane, new);
                 }
             }
         }
-        // The crowd belongs to no segment; it goes with the first.
-        for (_, entry) in self.crowd.iter_mut().filter(|_| number == 0) {
+        // The crowd belongs to no segment; it goes with the first part.
+        let crowd = self.oddments.iter_mut().flat_map(|it| it.crowd.iter_mut());
+        for (_, entry) in crowd.filter(|_| number == 0) {
             *entry = replacement(*entry).unwrap_or(*entry);
         }
-        number + 1 < self.segments.len()
+        number + 1 < self.segments.len() * PARTS
     }
 
     /// Empties the table; the entries are freed through what is returned.
@@ -426,7 +482,7 @@ impl Table {
             blocks: live
                 .map(|meta| (meta.block, u32::from(meta.order)))
                 .collect(),
-            crowd: old.crowd.iter().map(|&(_, entry)| entry).collect(),
+            crowd: old.crowd().iter().map(|&(_, entry)| entry).collect(),
         }
     }
 
@@ -496,11 +552,11 @@ impl Table {
     fn entry_at_random(&self, random: u64) -> Option<EntryRef> {
         let of = |random: u64, count: usize| ((random * count as u64) >> 24) as usize;
         let mut parts = [random >> 40, random >> 16 & 0xFF_FFFF];
-        if !self.crowd.is_empty() {
+        if !self.crowd().is_empty() {
             // Weighs the crowd against the segments' lanes.
             let lanes = self.segments.len() << TOP_ORDER;
-            let place = of(parts[0], lanes * LANES + self.crowd.len());
-            if let Some(entry) = self.crowd.get(place) {
+            let place = of(parts[0], lanes * LANES + self.crowd().len());
+            if let Some(entry) = self.crowd().get(place) {
                 return Some(entry.1);
             }
             // The bits used so far are biased by now: they have not chosen the crowd.
@@ -511,6 +567,14 @@ impl Table {
         // A segment that is gone gives nothing, and the caller draws again: no other is favoured.
         let segment = meta.segment()?;
         segment.buckets()[place / LANES].get(place % LANES)
+    }
+}
+
+impl Oddments {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.unused.capacity() * size_of::<u32>()
+            + self.crowd.capacity() * size_of::<(Position, EntryRef)>()
     }
 }
 
@@ -544,6 +608,7 @@ impl Detached {
             // A block is emptied whole, whatever is left of the slice: its memory can be given back
             // then.
             for entry in Segment::new(buckets).entries() {
+                touch(1);
                 left = left.saturating_sub(1);
                 free(entry);
             }

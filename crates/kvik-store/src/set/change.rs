@@ -8,7 +8,7 @@ use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
 use crate::kind::WrongKind;
 use crate::limits::Limits;
-use crate::members::Members;
+use crate::members::{Groundwork, Members};
 use crate::memory::MemoryMut;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, IntSet, Listpack, Needle, intset};
@@ -74,6 +74,37 @@ impl SetMut<'_> {
             self.0.emit(b"SADD", &[member]);
         }
         added
+    }
+
+    /// Adds members that are not there yet, of `count` in all, for which a table is made ready as
+    /// far as `groundwork` says. Effect: `SADD`.
+    pub fn add_new<'m>(
+        &mut self,
+        members: impl Iterator<Item = &'m [u8]>,
+        count: usize,
+        groundwork: &mut Groundwork,
+    ) {
+        let (is_told, mut added) = (self.0.is_told(), 0);
+        let (parts, mut writer) = self.0.parts_and_writer();
+        let (value, mut memory, limits) = (parts.value, parts.memory, parts.limits);
+        for member in members {
+            match value {
+                Set::Table(table) => {
+                    insert(table, &mut memory, member);
+                }
+                _ => {
+                    value.add(member, &mut memory, limits);
+                }
+            }
+            match is_told {
+                true => writer.emit(b"SADD", &[member]),
+                false => added += 1,
+            }
+        }
+        if let Set::Table(table) = value {
+            table.make_ready(memory.read(), count, groundwork);
+        }
+        self.0.count(added);
     }
 
     /// Deletes a member and says whether it was there. Effect: `SREM`.

@@ -13,9 +13,6 @@ use crate::UnixMs;
 use crate::edit::Edit;
 use crate::text::IntText;
 
-/// Pending entries that XAUTOCLAIM looks at for each that it may return.
-const LOOKS: u64 = 10;
-
 /// A consumer group to change.
 #[derive(Debug)]
 pub struct GroupMut<'e, 'g> {
@@ -37,6 +34,20 @@ pub struct Claim {
     pub force: bool,
     /// Do not count it as delivered once more.
     pub uncounted: bool,
+}
+
+impl Claim {
+    /// Pending entries that XAUTOCLAIM looks at for each that it may return.
+    pub const LOOKS: u64 = 10;
+}
+
+/// How much an XAUTOCLAIM may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimQuota {
+    /// Entries that are given or found deleted, at most.
+    pub claimed: u64,
+    /// Pending entries that are looked at, at most.
+    pub looks: u64,
 }
 
 /// How often an entry counts as delivered that is released.
@@ -388,22 +399,22 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         }
     }
 
-    /// Hands pending entries over to a consumer, from an id on, telling each that it gets, until
-    /// `max` were given or found deleted. Effects as for [`claim`](Self::claim).
+    /// Hands pending entries over to a consumer, from an id on, telling each that it gets, as far
+    /// as the quota goes. Effects as for [`claim`](Self::claim).
     pub fn claim_from(
         &mut self,
         consumer: &[u8],
         start: StreamId,
-        max: u64,
+        quota: ClaimQuota,
         claim: &Claim,
         mut tell: impl FnMut(&StreamEntry<'_>),
     ) -> Claimed {
         let (number, _) = self.find_or_create(consumer);
         let mut claimed = Claimed::default();
-        let (mut next, mut left) = (Some(start), max);
+        let (mut next, mut left) = (Some(start), quota.claimed);
         // Entries that are not idle for long enough cost a look and give nothing: the looks are
         // limited, too.
-        for _ in 0..max.saturating_mul(LOOKS) {
+        for _ in 0..quota.looks {
             let Some(id) = self.first_pending(next).filter(|_| left > 0) else {
                 break;
             };

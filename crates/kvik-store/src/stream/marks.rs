@@ -81,8 +81,11 @@ impl Marks {
     /// can be told.
     pub(super) fn lag(&self, read: Option<i64>, last_id: StreamId) -> Option<i64> {
         let added = self.entries_added as i64;
-        if added == 0 {
+        if added == 0 || self.len == 0 {
             return Some(0);
+        }
+        if last_id < self.first_id && self.max_deleted_id < self.first_id {
+            return Some(self.len as i64);
         }
         let read = read.filter(|_| !self.has_gap_from(last_id));
         let read = read.or_else(|| self.added_up_to(last_id))?;
@@ -115,6 +118,18 @@ mod tests {
         assert_eq!(marks(0, 4).lag(Some(2), id(2)), None);
         assert_eq!(marks(0, 2).lag(Some(3), id(3)), Some(2));
         assert_eq!(Marks::new().lag(None, id(7)), Some(0));
+    }
+
+    #[test]
+    fn a_group_behind_the_first_entry_has_all_to_read() {
+        assert_eq!(marks(0, 0).lag(Some(5), id(0)), Some(5));
+        assert_eq!(marks(2, 0).lag(None, id(1)), Some(3));
+        assert_eq!(marks(2, 4).lag(None, id(1)), None);
+        let emptied = Marks {
+            len: 0,
+            ..marks(0, 0)
+        };
+        assert_eq!(emptied.lag(Some(1), id(1)), Some(0));
     }
 
     #[test]

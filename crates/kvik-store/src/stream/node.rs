@@ -12,7 +12,10 @@
 //! entry.
 
 use super::id::StreamId;
-use crate::packed::listpack::{self, Element, Listpack};
+use crate::packed::{
+    self,
+    listpack::{self, Element, Listpack},
+};
 use crate::sequence::Keyed;
 use crate::shareable::clone_bytes;
 use crate::text::StringRef;
@@ -139,7 +142,7 @@ impl StreamNode {
 
     /// Gives back what no entry will need any more.
     pub(super) fn seal(&mut self) {
-        self.bytes.shrink_to_fit();
+        packed::fit(&mut self.bytes);
     }
 
     /// Entries and deleted ones.

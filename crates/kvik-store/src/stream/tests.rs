@@ -6,14 +6,13 @@
 //! halves do to each other.
 
 use std::collections::BTreeMap;
-
 use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::trial::Store;
-use crate::{Claim, KeyspaceId, NewId, Recount, StreamMut, ValueRef};
+use crate::{Claim, ClaimQuota, KeyspaceId, NewId, Recount, StreamMut, ValueRef};
 
 fn store(node_entries: i64) -> Store {
     let store = Store::new(1).telling();
@@ -496,7 +495,11 @@ fn apply_claim(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
                 let name = [*name];
                 let mut edit = stream.group_mut(&name).unwrap();
                 let claim = claim(now, false, false);
-                edit.claim_from(&[*consumer], start, *max, &claim, |entry| {
+                let quota = ClaimQuota {
+                    claimed: *max,
+                    looks: *max * Claim::LOOKS,
+                };
+                edit.claim_from(&[*consumer], start, quota, &claim, |entry| {
                     told.push(entry.id());
                 })
             });

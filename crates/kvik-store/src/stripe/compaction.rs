@@ -15,21 +15,21 @@ const SLACK_PART: usize = 4;
 /// Where compaction goes on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Compacting {
-    /// At a segment of a keyspace.
+    /// At a part of a keyspace.
     Keys(usize, usize),
     /// At a part of a collection.
     Members(u32, usize),
 }
 
 impl Stripe {
-    /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768
+    /// Moves entries out of sparse pages, those of `parts` parts of tables at most (up to 192
     /// entries each), and says whether there is more to do. Returns at once when little would be
     /// won.
-    pub fn compact(&mut self, segments: usize) -> bool {
+    pub fn compact(&mut self, parts: usize) -> bool {
         let Some(mut place) = self.compacting.or_else(|| self.begin_compaction()) else {
             return false;
         };
-        for _ in 0..segments {
+        for _ in 0..parts {
             let Some(next) = self.compact_part(place) else {
                 self.heap.cells.arena.end_compaction();
                 self.compacting = None;
@@ -44,17 +44,17 @@ impl Stripe {
     fn compact_part(&mut self, place: Compacting) -> Option<Compacting> {
         let heap = &mut self.heap;
         match place {
-            Compacting::Keys(index, segment) => {
+            Compacting::Keys(index, part) => {
                 let Some(keyspace) = self.keyspaces.get_mut(index) else {
                     // All keys have been offered; the members of collections follow.
                     return Some(Compacting::Members(0, 0));
                 };
                 let more = keyspace.as_mut().is_some_and(|keyspace| {
                     let relocate = |entry| heap.cells.arena.relocate(entry);
-                    keyspace.table.replace_in_segment(segment, relocate)
+                    keyspace.table.replace_in_part(part, relocate)
                 });
                 Some(if more {
-                    Compacting::Keys(index, segment + 1)
+                    Compacting::Keys(index, part + 1)
                 } else {
                     Compacting::Keys(index + 1, 0)
                 })

@@ -173,6 +173,7 @@ impl Stripe {
             return;
         };
         let (new, due) = (keyspace.share(), keyspace.next_due());
+        let former_due = keyspace.note_due(due);
         let Some(namespace) = &keyspace.namespace else {
             return;
         };
@@ -191,9 +192,8 @@ impl Stripe {
         if new.keys == 0 && old.keys > 0 {
             self.namespaces.emptied.push(table);
         }
-        let noted = std::mem::replace(&mut keyspace.noted_due, due);
-        if noted != due {
-            self.namespaces.dues.remove(&(noted, table));
+        if let Some(former) = former_due {
+            self.namespaces.dues.remove(&(former, table));
             if due != UnixMs::MAX {
                 self.namespaces.dues.insert((due, table));
             }
@@ -222,7 +222,9 @@ impl Stripe {
         }
         let namespace = keyspace.namespace.take();
         self.detached.push(keyspace.detach());
-        self.namespaces.dues.remove(&(keyspace.noted_due, table));
+        if let Some(due) = keyspace.note_due(UnixMs::MAX) {
+            self.namespaces.dues.remove(&(due, table));
+        }
         if let Some(namespace) = namespace {
             let part = &mut self.namespaces.databases[namespace.database().0 as usize];
             part.namespaces.remove(namespace.name());

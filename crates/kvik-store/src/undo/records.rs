@@ -41,6 +41,12 @@ pub(super) enum UndoRecord {
         key: Box<[u8]>,
         before: Option<UnixMs>,
     },
+    Blessing {
+        number: u32,
+        position: Position,
+        key: Box<[u8]>,
+        before: bool,
+    },
     Emptied {
         number: u32,
         contents: Box<Keyspace>,
@@ -60,6 +66,7 @@ impl Undo {
             let numbers = match record {
                 UndoRecord::Key { number, .. }
                 | UndoRecord::Expiry { number, .. }
+                | UndoRecord::Blessing { number, .. }
                 | UndoRecord::Emptied { number, .. } => [Some(*number), None],
                 UndoRecord::Swapped(a, b) => [Some(*a), Some(*b)],
             };
@@ -265,11 +272,13 @@ impl KeyspaceMut<'_> {
         let key = Box::<[u8]>::from(self.heap.key(entry));
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
+        let is_blessed = self.read().is_blessed(position, entry);
         self.remove_recorded(position, entry);
         let new = Payload {
             content: Content::Text(text),
             expire_at,
             clock,
+            is_blessed,
         };
         self.insert(position, &key, new)
     }
@@ -285,6 +294,31 @@ impl KeyspaceMut<'_> {
         {
             undo.bytes += RECORD_BYTES + key.len();
             let record = UndoRecord::Expiry {
+                number,
+                position,
+                key,
+                before,
+            };
+            undo.records.push((members, record));
+        }
+    }
+}
+
+impl KeyspaceMut<'_> {
+    /// Records whether a key is blessed.
+    #[cold]
+    pub(crate) fn record_blessing(&mut self, position: Position, entry: EntryRef) {
+        let (number, before) = (
+            self.keyspace.number,
+            self.read().is_blessed(position, entry),
+        );
+        let key = Box::<[u8]>::from(self.heap.key(entry));
+        let members = self.heap.members_recorded();
+        if let Some(undo) = &mut self.heap.undo
+            && !undo.covers(number, &key)
+        {
+            undo.bytes += RECORD_BYTES + key.len();
+            let record = UndoRecord::Blessing {
                 number,
                 position,
                 key,
@@ -329,7 +363,7 @@ impl Heap {
         match payload.content {
             Content::Object(object) | Content::Built(object, _) => self.discard(object),
             Content::InSlab(index) => self.discard_placed(index),
-            Content::Text(_) | Content::Foreign(..) => {}
+            Content::Text(_) | Content::Shaped(..) | Content::Foreign(..) => {}
         }
     }
 }

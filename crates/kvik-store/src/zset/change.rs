@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_float::format_f64;
 
 use super::pack::{self, StoredScore, Survey};
-use super::table::ScoreTable;
+use super::table::{NewMember, ScoreTable};
 use super::{Zset, ZsetRef};
 use crate::UnixMs;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
 use crate::kind::WrongKind;
 use crate::limits::Limits;
+use crate::members::Groundwork;
 use crate::memory::MemoryMut;
 use crate::packed::{Listpack, Needle, listpack};
 use crate::text::IntText;
@@ -95,6 +96,50 @@ impl ZsetMut<'_> {
         scored
     }
 
+    /// Adds members that are in order, not there yet, and come after all others. Of the members in
+    /// all, which were [announced](Self::expect), the table is made ready for as many as
+    /// `groundwork` says. Effects: `ZADD`, and `PEXPIREMEMBERAT` for those that expire.
+    pub fn append_all<'m>(
+        &mut self,
+        members: impl Iterator<Item = NewMember<'m>> + Clone,
+        groundwork: &mut Groundwork,
+    ) {
+        let expected = self.expected;
+        let is_told = self.edit.is_told();
+        let (parts, mut writer) = self.edit.parts_and_writer();
+        let (value, mut memory, limits) = (parts.value, parts.memory, parts.limits);
+        let stays_packed = matches!(value, Zset::Pack(_)) && expected.is_packed(limits);
+        if stays_packed {
+            for member in members.clone() {
+                self.update(member.name, |_| Some(member.score));
+            }
+        } else {
+            let table = value.make_table(&mut memory);
+            let mut count = 0;
+            let told = members.clone().inspect(|member| {
+                count += 1;
+                if is_told {
+                    let score = format_f64(member.score);
+                    writer.emit(b"ZADD", &[score.as_bytes(), member.name]);
+                }
+            });
+            table.append_all(&mut memory, told);
+            table.make_ready(memory.read(), expected.count, groundwork);
+            if !is_told {
+                self.edit.count(count);
+            }
+        }
+        // Those of a table have their times already: only the effect is still to come.
+        for member in members.filter(|member| member.expire_at.is_some()) {
+            match stays_packed {
+                true => {
+                    self.set_expiry(member.name, member.expire_at);
+                }
+                false => self.emit_expiry(member.name, member.expire_at),
+            }
+        }
+    }
+
     /// The same, without the effect, of a sorted set that is taken out of its entry for it. Also
     /// says which score the member has, if that has changed.
     pub(super) fn update_taken_out(
@@ -129,6 +174,11 @@ impl ZsetMut<'_> {
         } = self.edit.parts();
         let table = value.make_table(&mut memory);
         table.set_expiry(&mut memory, member, expire_at);
+        self.emit_expiry(member, expire_at);
+        true
+    }
+
+    fn emit_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) {
         match expire_at {
             Some(at) => {
                 let mut room = IntText::default();
@@ -137,7 +187,6 @@ impl ZsetMut<'_> {
             }
             None => self.edit.emit_alone(b"PERSISTMEMBER", &[member]),
         }
-        true
     }
 
     /// Deletes a member and says whether it was there. Effect: `ZREM`.
@@ -233,7 +282,16 @@ pub(super) fn has_room(
     let max_bytes = limit(&limits.zset_value_bytes);
     let fits = scored != Scored::Added
         || pack::len(pack) < max_entries && name.len() <= max_bytes && pack.has_room(name.len());
-    fits && expected.count <= max_entries && expected.longest <= max_bytes
+    fits && expected.is_packed(limits)
+}
+
+impl Expected {
+    /// Whether a packed sorted set may stay so with these members.
+    fn is_packed(self, limits: &Limits) -> bool {
+        let max_entries = limit(&limits.zset_entries);
+        let max_bytes = limit(&limits.zset_value_bytes);
+        self.count <= max_entries && self.longest <= max_bytes
+    }
 }
 
 /// The result for a member that has this score, and the score it has then.

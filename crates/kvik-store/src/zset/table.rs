@@ -14,7 +14,7 @@ use crate::cells::Cells;
 use crate::cells::Member;
 use crate::collection::Large;
 use crate::members::Tabled;
-use crate::members::{Members, MembersRef, delete_due};
+use crate::members::{Groundwork, Members, MembersRef, delete_due};
 use crate::memory::{Memory, MemoryMut};
 use crate::ordered::{self, RankTree};
 use crate::raw::entry_ref::EntryRef;
@@ -88,6 +88,17 @@ fn place<'p>(cells: &'p Cells, score: f64, name: &'p [u8]) -> impl Fn(&Ranked) -
     }
 }
 
+/// A member that a sorted set has not got yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMember<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its score.
+    pub score: f64,
+    /// When it expires.
+    pub expire_at: Option<UnixMs>,
+}
+
 impl ScoreTable {
     pub(super) fn find(&self, memory: Memory<'_>, name: &[u8]) -> Option<Ranked> {
         let entry = self.members.find(memory, name)?;
@@ -136,6 +147,31 @@ impl ScoreTable {
         let stored = ScoreValue::new(score);
         let entry = self.members.insert(memory, name, stored.text(), None);
         self.order.append(Ranked::new(score, entry));
+    }
+
+    /// Adds members that are in order, not there yet, and come after all others.
+    pub(super) fn append_all<'m>(
+        &mut self,
+        memory: &mut MemoryMut<'_>,
+        members: impl Iterator<Item = NewMember<'m>>,
+    ) {
+        let table = &mut self.members;
+        self.order.append_all(members.map(|member| {
+            let stored = ScoreValue::new(member.score);
+            let (name, expire_at) = (member.name, member.expire_at);
+            let entry = table.insert(memory, name, stored.text(), expire_at);
+            Ranked::new(member.score, entry)
+        }));
+    }
+
+    /// Does a part of what the table of members needs for so many in all.
+    pub(super) fn make_ready(
+        &mut self,
+        memory: Memory<'_>,
+        members: usize,
+        groundwork: &mut Groundwork,
+    ) {
+        self.members.make_ready(memory, members, groundwork);
     }
 
     /// Gives a member that is there another score.

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
 use super::change::{Scored, ZsetMut};
+use super::table::NewMember;
 use super::table::ScoreTable;
 use super::{NameBound, NameRange, ScoreRange, Zset, ZsetRef};
 use crate::collection::Collection;
 use crate::edit::Edit;
+use crate::members::Groundwork;
 use crate::trial::Store;
 use crate::{Encoding, IntText, KeyspaceId, ValueRef};
 
@@ -357,4 +359,42 @@ fn bytes_are_those_of_the_parts() {
 fn a_small_place_costs_nothing() {
     assert_eq!(Zset::default().bytes(), 0);
     assert_eq!(Zset::default().len(), 0);
+}
+
+#[test]
+fn a_sorted_set_is_built_of_members_in_order() {
+    for len in [1, 128, 129, 20_000] {
+        let mut store = store(128);
+        let name = |at: usize| format!("m{at:05}").into_bytes();
+        let names: Vec<Vec<u8>> = (0..len).map(name).collect();
+        // Some have the score of the one before, some expire.
+        let score = |at: usize| (at / 3) as f64;
+        let expire_at = |at: usize| at.is_multiple_of(7).then_some(1 << 40);
+        let mut groundwork = Groundwork::default();
+        for start in (0..len).step_by(256) {
+            let slice = start..len.min(start + 256);
+            change(&mut store, |zset| {
+                zset.expect(len, 6);
+                let members = slice.clone().map(|at| NewMember {
+                    name: &names[at],
+                    score: score(at),
+                    expire_at: expire_at(at),
+                });
+                zset.append_all(members, &mut groundwork);
+            });
+        }
+        let found = look(&mut store, |zset, _| {
+            let all = read(zset, 0..len, false);
+            let times = names.iter().map(|name| zset.expiry_of(name));
+            (all, times.collect::<Vec<_>>())
+        });
+        let (all, times) = found.unwrap();
+        let expected = (0..len).map(|at| (names[at].clone(), score(at)));
+        assert!(all.into_iter().eq(expected), "{len}");
+        assert!(times.into_iter().eq((0..len).map(|at| Some(expire_at(at)))));
+        for name in names.iter().take(len) {
+            change(&mut store, |zset| assert!(zset.remove(name)));
+        }
+        assert!(look(&mut store, |_, _| ()).is_none());
+    }
 }

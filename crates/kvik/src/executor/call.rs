@@ -1,7 +1,7 @@
 //! A command on its way to its section.
 
 use kvik_command::declare::Command;
-use kvik_command::session::Queued;
+use kvik_command::queued::Queued;
 use kvik_resp::Args;
 use kvik_store::KeyHash;
 
@@ -37,11 +37,12 @@ impl<'a> Call<'a> {
     }
 
     /// A command of a transaction.
-    pub(super) fn queued(queued: &'a Queued) -> Self {
+    #[inline]
+    pub(super) fn queued(queued: Queued<'a>) -> Self {
         Self {
             command: queued.command,
-            args: queued.args.as_args(),
-            hash: None,
+            args: queued.args,
+            hash: queued.hash,
             goes_on: false,
         }
     }

@@ -3,7 +3,8 @@
 mod long;
 
 use kvik_command::declare::Locking;
-use kvik_command::session::{Queued, Transaction, Watch};
+use kvik_command::queued::Queued;
+use kvik_command::session::{Transaction, Watch};
 use kvik_command::{Error, Session};
 use kvik_resp::{Output, Reply};
 use kvik_store::{KeyUse, Stripes};
@@ -11,6 +12,7 @@ use kvik_store::{KeyUse, Stripes};
 use super::Executor;
 use super::call::Call;
 use super::gate::permit;
+use super::lookup::TIMED_TOGETHER;
 use super::pinning::hold_all;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
@@ -105,10 +107,12 @@ impl Executor {
     /// the connection.
     fn has_long_scripts(&mut self, session: &Session) -> bool {
         let queue = || session.transaction.iter().flat_map(|it| &it.queue);
-        let locking = |queued: &Queued| queued.command.locking_of(queued.args.as_args());
-        if !queue().any(|queued| locking(queued) == Locking::Script)
-            || queue().any(|queued| locking(queued) == Locking::None)
-        {
+        let locking = |queued: Queued<'_>| queued.command.locking_of(queued.args);
+        let has_scripts = session
+            .transaction
+            .as_ref()
+            .is_some_and(|it| it.queue.has_scripts());
+        if !has_scripts || queue().any(|queued| locking(queued) == Locking::None) {
             return false;
         }
         let is_idle = self.shared.script_threads.is_idle();
@@ -129,7 +133,7 @@ impl Executor {
             .iter()
             .flat_map(|transaction| &transaction.queue)
         {
-            match queued.command.locking_of(queued.args.as_args()) {
+            match queued.command.locking_of(queued.args) {
                 Locking::All | Locking::InTurn => return QueueScope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
@@ -168,6 +172,13 @@ impl Work {
         if look_ms == 0 {
             self.look_at_watched(section, stripes, session)?;
         }
+        let prepares = session
+            .transaction
+            .as_ref()
+            .is_some_and(|it| it.queue.has_preparations());
+        if look_ms > section.now_ms() && !prepares {
+            return Ok(());
+        }
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
             let call = &Call::queued(queued);
             self.expire_slices(section, stripes, look_ms, session, call)?;
@@ -201,7 +212,9 @@ impl Work {
     ) {
         let transaction = session.start_transaction().unwrap_or_default();
         let watch = session.watch.take();
-        session.client.show_watch(0, 0, None);
+        if watch.is_some() {
+            session.client.show_watch(0, 0, None);
+        }
         if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {
@@ -211,6 +224,7 @@ impl Work {
                 section.publish(publication);
             }
         }
+        self.spare_queue = transaction.queue.emptied();
         session.show_no_transaction();
     }
 
@@ -268,15 +282,29 @@ impl Work {
         out: &mut Output,
     ) -> Result<(), Error> {
         Reply::new(out, session.protocol).array(transaction.queue.len());
-        for (at, queued) in transaction.queue.iter().enumerate() {
-            self.run_queued(section, stripes, session, queued, out);
+        let (mut queue, mut at, mut timed_together) = (transaction.queue.iter().peekable(), 0, 0);
+        while let Some(queued) = queue.next() {
+            let next = queue.peek().map(|next| next.command.id());
+            let is_alike = next == Some(queued.command.id()) && queued.command.is_quick();
+            timed_together = match is_alike && timed_together + 1 < TIMED_TOGETHER {
+                true => timed_together + 1,
+                false => 0,
+            };
+            let call = &Call {
+                goes_on: timed_together > 0,
+                ..Call::queued(queued)
+            };
+            self.run_queued(section, stripes, session, call, out);
+            at += 1;
             if transaction.rolls_back {
                 if let Some(error) = self.failure.take() {
-                    return Err(error.rolling_back(at + 1, queued.command));
+                    self.finish_pipeline(session);
+                    return Err(error.rolling_back(at, queued.command));
                 }
                 let mut bytes = 0;
                 stripes.visit(&mut |stripe| bytes += stripe.undo_bytes());
                 if bytes > UNDO_BYTES {
+                    self.finish_pipeline(session);
                     return Err(Error::Coded("EXECABORT", TOO_LARGE.into()));
                 }
             }
@@ -292,10 +320,9 @@ impl Work {
         section: &mut Section<'_>,
         stripes: &mut HeldMany<'_>,
         session: &mut Session,
-        queued: &Queued,
+        call: &Call<'_>,
         out: &mut Output,
     ) {
-        let call = &Call::queued(queued);
         // What a session may do can have changed since the command was queued.
         match permit(section.shared, session, call.command, call.args) {
             Ok(()) if call.command.locking() == Locking::Script => {
@@ -305,6 +332,7 @@ impl Work {
                 self.run(section, stripes, session, call, out);
             }
             Err(error) => {
+                self.finish_pipeline(session);
                 error.write(&mut Reply::new(out, session.protocol));
                 section.shared.engine.stats.count_error(error.code());
                 self.failure = self.keeps_failure.then_some(error);

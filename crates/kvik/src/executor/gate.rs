@@ -6,15 +6,16 @@
 //! another store or of a log, and typed calls, have their own way in: the former were judged where
 //! they happened, the latter by [`Shared::admit`].
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::pause::PauseScope;
+use kvik_command::queued::Queued;
 use kvik_command::script::ScriptFlags;
-use kvik_command::session::Queued;
 use kvik_command::{Error, Random, Session, table};
 use kvik_log::Unit;
-use kvik_resp::{Args, ArgsBuf, Output, Reply};
+use kvik_resp::{Args, Output, Reply};
 use kvik_store::{DEFAULT_NAMESPACE, namespace_name};
 
 use super::call::Call;
@@ -24,6 +25,7 @@ use super::work::Work;
 use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::{KeyGrowth, Promise};
 use crate::router::DATABASE;
+use crate::rules::Actor;
 use crate::shared::Shared;
 use crate::stripes::Patience;
 
@@ -65,6 +67,12 @@ pub(super) fn permit(
     }
 }
 
+/// Whether a command may change anything, itself or by what it runs.
+#[inline]
+fn may_change(command: &Command) -> bool {
+    command.flags().contains(Flags::WRITE) || command.locking() == Locking::Queue
+}
+
 /// Whether a session that has not authenticated may run a command. If the password has been removed
 /// since it began, it need not any more.
 #[cold]
@@ -93,6 +101,7 @@ impl Work {
         }
         if shared.is_guarded()
             && !session.internal
+            && !shared.is_open_for(may_change(command))
             && let Some(delay) = self.delay(shared, session, command, args)?
         {
             return Ok(delay);
@@ -134,6 +143,9 @@ impl Work {
         let gate = &shared.engine.gate;
         if !gate.is_open() {
             gate.pass(session, command)?;
+            if gate.is_closed_by_script() {
+                self.refuse_beside_scripts(shared, session, command)?;
+            }
         }
         let (pause, now_ms) = (&shared.engine.pause, self.clock.now_us() / 1000);
         let call = &Call {
@@ -142,6 +154,13 @@ impl Work {
             hash: None,
             goes_on: false,
         };
+        if shared.is_importing() {
+            self.actor = match () {
+                () if session.client.imports.load(Relaxed) => Actor::Importer,
+                () if may_change(command) => Actor::Client,
+                () => Actor::Reader,
+            };
+        }
         let mut does = |what| self.runs_any(shared, session, call, what);
         let waits = match pause.scope(now_ms) {
             Some(PauseScope::All) => true,
@@ -402,15 +421,19 @@ pub(super) fn runs_inside_multi(command: &Command) -> bool {
     )
 }
 
-pub(super) fn queue(
-    session: &mut Session,
-    command: &'static Command,
-    args: Args<'_>,
-    out: &mut Output,
-) {
-    session.queue(Queued {
-        command,
-        args: ArgsBuf::from(args),
-    });
-    Reply::new(out, session.protocol).simple("QUEUED");
+impl Work {
+    /// Queues a command until EXEC.
+    pub(super) fn queue(&mut self, session: &mut Session, call: &Call<'_>, out: &mut Output) {
+        if let Some(transaction) = &mut session.transaction
+            && transaction.queue.is_empty()
+        {
+            transaction.queue = std::mem::take(&mut self.spare_queue);
+        }
+        session.queue(Queued {
+            command: call.command,
+            args: call.args,
+            hash: call.hash,
+        });
+        Reply::new(out, session.protocol).simple("QUEUED");
+    }
 }

@@ -7,15 +7,18 @@
 //! process without such threads) it does not let go of what it holds.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
-use kvik_command::declare::Locking;
+use kvik_command::declare::{Flags, Locking};
+use kvik_log::Lsn;
 use kvik_resp::{Args, Output};
-use kvik_store::{ChangedKey, ReadyKey, Stripe, Stripes};
+use kvik_store::{ChangedKey, ReadyKey, Stripe, Stripes, UnixMs};
 
 use super::call::Call;
-use super::pinning::claim_of;
+use super::pinning::{KEYS_AT_ONCE, claim_of};
 use super::slices::PutOff;
+use super::streaming::StreamedReply;
 use super::{Executor, Outcome};
 use crate::section::{Locks, Section};
 use crate::shared::Shared;
@@ -59,10 +62,11 @@ impl Stripes for SlicedStripes<'_> {
         self.is_resting = true;
     }
 
-    fn breathe(&mut self) {
+    fn breathe(&mut self) -> UnixMs {
         self.rest();
         self.shared.stripes.give_way_with(&self.indices);
         self.hold();
+        self.shared.now_ms()
     }
 }
 
@@ -145,7 +149,8 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (work, shared) = (&mut self.work, &*self.shared);
+        let (work, home) = (&mut self.work, &self.shared);
+        let shared = &**home;
         let claim = Arc::new(claim_of(std::iter::once(*call), std::iter::empty()));
         let mut unit = work.begin_unit(shared, &session.client, &claim, self.patience)?;
         let (hashes, indices) = (unit.hashes(), unit.stripes());
@@ -157,15 +162,27 @@ impl Executor {
             is_resting: true,
         };
         let reach = Reach::Keys(&hashes);
+        let id = unit.id;
         let ((), lsn) = Section::run(terms, held, reach, |section, held| {
             held.hold();
-            let mut look_ms = held.look_at();
-            while work
-                .expire_slices(section, held, look_ms, session, call)
-                .is_err()
-            {
-                held.breathe();
-                look_ms = held.look_at();
+            // Where its time is limited, the reply is whole or an error.
+            let is_limited = shared.engine.settings.time_limit_ms.load(Relaxed) > 0;
+            let only_reads = call.command.flags().contains(Flags::READONLY);
+            if only_reads && session.takes_parts && !is_limited {
+                // Nobody changes the keys from here on.
+                let lsn = match shared.is_logged() {
+                    true => shared.latest(reach),
+                    false => Lsn::ZERO,
+                };
+                session.sink = StreamedReply::of(home, session, id, lsn);
+            }
+            for keys in claim.keys.chunks(KEYS_AT_ONCE) {
+                while work.expire_pinned(section, held, session, keys) {
+                    held.breathe();
+                }
+                if claim.keys.len() > KEYS_AT_ONCE {
+                    held.breathe();
+                }
             }
             work.run(section, held, session, call, out);
             unit.finish(section, &mut held.held);

@@ -1,13 +1,13 @@
 //! From the words of a request to a command and the hash of its key.
 
-use kvik_command::declare::Command;
+use kvik_command::declare::{Command, Locking};
 use kvik_command::{Error, table};
 use kvik_resp::Args;
 use kvik_store::{KeyHash, Layout};
 
 /// Calls of one quick command in a row that are timed as one. Reading the clock for each of them
 /// would take longer than many of them do.
-const TIMED_TOGETHER: u8 = 8;
+pub(super) const TIMED_TOGETHER: u8 = 8;
 
 /// A command looked up, and position and hash of its key where it has one at a fixed place.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct Prepared {
     behind: u8,
     /// Whether one of its kind comes behind and is timed together with it.
     goes_on: bool,
+    /// Whether the hash is that of a key that it will use, among others perhaps.
+    is_fetched: bool,
 }
 
 impl Prepared {
@@ -27,14 +29,25 @@ impl Prepared {
     pub(super) fn new(layout: &Layout, command: Option<&'static Command>, args: Args<'_>) -> Self {
         let key = command.and_then(|command| command.only_key(args));
         let key = key.map_or(0, |at| u8::try_from(at).unwrap_or(0));
-        let word = args.get(usize::from(key)).filter(|_| key > 0);
+        let fetched = match key {
+            0 => command.map_or(0, |command| first_key_of_script(command, args)),
+            _ => usize::from(key),
+        };
+        let word = args.get(fetched).filter(|_| fetched > 0);
         Self {
             command,
             hash: word.map_or(KeyHash::default(), |word| layout.hash(word)),
             key,
             behind: 0,
             goes_on: false,
+            is_fetched: fetched > 0,
         }
+    }
+
+    /// The hash of a key that is fetched from memory before the command runs.
+    #[inline]
+    pub(crate) fn fetched(&self) -> Option<KeyHash> {
+        self.is_fetched.then_some(self.hash)
     }
 
     #[inline]
@@ -71,6 +84,14 @@ impl Prepared {
             next.behind = self.behind + 1;
         }
     }
+}
+
+/// Which word is the first key of a script, if it has keys; 0 otherwise.
+#[inline]
+fn first_key_of_script(command: &Command, args: Args<'_>) -> usize {
+    const FIRST: usize = 3;
+    let has_keys = command.locking() == Locking::Script && args.len() > FIRST && &args[2] != b"0";
+    if has_keys { FIRST } else { 0 }
 }
 
 /// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one

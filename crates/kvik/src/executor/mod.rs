@@ -12,6 +12,7 @@
 //! | let it make the namespaces of its keys | `namespaces` |
 //! | keep it from keys that long work has pinned | `pinning` |
 //! | do in slices what takes long | `long` |
+//! | send its reply while it writes it | `streaming` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //! | lock what waiters of its keys need | `reaching` |
@@ -40,6 +41,7 @@ mod run;
 mod script;
 mod shared_read;
 mod slices;
+mod streaming;
 mod timing;
 mod work;
 
@@ -48,6 +50,7 @@ use std::sync::Arc;
 use kvik_command::blocking::Ending;
 use kvik_command::declare::{Command, Flags};
 use kvik_command::hot_keys::INTERVAL;
+use kvik_command::queued::CommandQueue;
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random, Session, table};
@@ -116,11 +119,14 @@ impl Executor {
                 0,
             )),
             sketch: shared.engine.hot_keys.sketch(),
+            cpu_us: None,
             until_drawn: INTERVAL,
             actor: Actor::Client,
             left_until_us: 0,
+            left_looks: 0,
             lsn: Lsn::ZERO,
             scripts: ThreadScripts::default(),
+            spare_queue: CommandQueue::default(),
             keeps_failure: false,
             failure: None,
             promise: None,
@@ -148,6 +154,9 @@ impl Executor {
     /// what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
+        if matches!(self.work.actor, Actor::Reader | Actor::Importer) {
+            self.work.actor = Actor::Client;
+        }
         if self.shared.engine.hot_keys.is_collecting() {
             self.work.until_drawn = 1;
         }
@@ -207,8 +216,7 @@ impl Executor {
     /// others are at work.
     #[inline]
     pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
-        let hashes = commands.filter_map(|command| command.hash());
-        let hashes = hashes.map(|(_, hash)| hash);
+        let hashes = commands.filter_map(|command| command.fetched());
         self.shared.stripes.prefetch(session.keyspace(), hashes);
     }
 
@@ -256,6 +264,14 @@ impl Executor {
         outcome
     }
 
+    /// Lets the keys of a session live in a namespace, as NAMESPACE USE does; says whether there
+    /// was a place for it.
+    pub fn enter_namespace(&self, session: &mut Session, name: &[u8]) -> bool {
+        let quotas = &self.shared.engine.settings.namespace_quotas;
+        session.namespace = quotas.take_seat(name);
+        session.namespace.is_some()
+    }
+
     /// Answers a command of a session that chose a namespace, in which its keys live.
     #[cold]
     fn answer_within(
@@ -291,7 +307,8 @@ impl Executor {
             Ok(Admission::Run) => self.run_admitted(session, command, prepared, args, out),
             Ok(Admission::FindRoom) => self.run_in_room(session, command, prepared, args, out),
             Ok(Admission::Queue) => {
-                gate::queue(session, command, args, out);
+                let call = &Call::of(command, args, &prepared);
+                self.work.queue(session, call, out);
                 Outcome::Done
             }
             Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
@@ -329,6 +346,9 @@ impl Executor {
             return Outcome::Paused(until_ms);
         }
         let outcome = self.dispatch(session, call, out);
+        if outcome == Outcome::Done {
+            session.comes_back = false;
+        }
         match &session.blocked {
             Some(blocked) if outcome == Outcome::Done => {
                 // The call counts as the client's when it ends.

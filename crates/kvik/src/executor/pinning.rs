@@ -32,7 +32,7 @@ const LOOK_AGAIN_MS: u64 = 1000;
 /// few looks, or are gone.
 const PATIENT_LOOKS: u32 = 2000;
 /// Keys that are pinned or unpinned while their stripes are held once.
-const KEYS_AT_ONCE: usize = 512;
+pub(super) const KEYS_AT_ONCE: usize = 512;
 
 /// The keys that a unit has pinned.
 pub(super) struct PinnedUnit<'a> {

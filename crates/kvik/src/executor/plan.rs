@@ -36,6 +36,13 @@ impl Plan {
         database: u32,
         call: &Call<'_>,
     ) -> Option<(usize, KeyHash)> {
+        if let Some((at, hash)) = call.hash {
+            // It was hashed when it was prepared.
+            self.stripes
+                .push(shared.stripes.layout.stripe_of(hash) as u16);
+            self.hashes.push(hash);
+            return Some((at, hash));
+        }
         let before = self.stripes.len();
         let mut last = None;
         let found = call.command.for_each_key(call.args, |at, _| {

@@ -20,10 +20,26 @@ pub(super) fn lock_reaching<'a>(
     each_key: impl Fn(&mut dyn FnMut(&[u8])),
     patience: Patience,
 ) -> Result<HeldMany<'a>, Busy> {
+    let held = shared.stripes.lock_many(plan, patience)?;
+    match held.is_reaching() {
+        false => Ok(held),
+        true => reach_further(shared, held, plan, each_key, patience),
+    }
+}
+
+/// The same where the stripes that are held have waiters which need others.
+#[cold]
+fn reach_further<'a>(
+    shared: &'a Shared,
+    mut held: HeldMany<'a>,
+    plan: &mut Vec<u16>,
+    each_key: impl Fn(&mut dyn FnMut(&[u8])),
+    patience: Patience,
+) -> Result<HeldMany<'a>, Busy> {
     let (stripes, layout) = (&shared.stripes, &shared.stripes.layout);
-    let named = plan.clone();
-    for _ in 0..ROUNDS {
-        let held = stripes.lock_many(plan, patience)?;
+    let (named, mut rounds) = (plan.clone(), 0);
+    // With all stripes nothing further is needed.
+    loop {
         if !held.is_reaching() {
             return Ok(held);
         }
@@ -39,8 +55,12 @@ pub(super) fn lock_reaching<'a>(
         if needed.len() == plan.len() {
             return Ok(held);
         }
-        *plan = needed;
+        rounds += 1;
+        *plan = match rounds < ROUNDS {
+            true => needed,
+            false => (0..stripes.len()).map(|index| index as u16).collect(),
+        };
+        drop(held);
+        held = stripes.lock_many(plan, patience)?;
     }
-    *plan = (0..stripes.len()).map(|index| index as u16).collect();
-    stripes.lock_many(plan, patience)
 }

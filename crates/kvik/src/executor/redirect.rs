@@ -88,7 +88,7 @@ fn redirect_by_slots(
     let is_strict = || shared.engine.settings.cluster_strict.load(Relaxed);
     if call.command.locking() == Locking::Queue && is_strict() {
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
-            slots.add_call(shared, queued.command, queued.args.as_args());
+            slots.add_call(shared, queued.command, queued.args);
         }
     }
     match slots {

@@ -9,7 +9,8 @@ use kvik_log::Lsn;
 use kvik_resp::{Args, Output};
 use kvik_store::namespace_name;
 
-use super::gate::{queue, runs_inside_multi};
+use super::call::Call;
+use super::gate::runs_inside_multi;
 use super::growth::{ValueSize, copies, growing_keys};
 use super::{Executor, Outcome, Prepared, namespaces};
 use crate::eviction::{EvictionScope, Room, RoomMaker};
@@ -64,7 +65,8 @@ impl Executor {
             }
         }
         if is_queued {
-            queue(session, command, args, out);
+            let call = &Call::of(command, args, &prepared);
+            self.work.queue(session, call, out);
             return Outcome::Done;
         }
         let outcome = self.run_admitted(session, command, prepared, args, out);
@@ -149,6 +151,9 @@ impl Executor {
         };
         // Without a look at what the keys hold, unless that says what a command adds.
         if !growing.iter().any(|(command, args)| copies(command, *args)) {
+            if !shared.makes_promises() && shared.excess_to_evict(need) == 0 {
+                return Room::Found;
+            }
             let growth = estimate(&growing, &mut |_| None);
             let promise = shared.promise(all, &growth);
             if shared.keeps(&promise, need) {
@@ -165,6 +170,11 @@ impl Executor {
         let growth = estimate(&growing, &mut size_of);
         if is_busy {
             return Room::Later;
+        }
+        // What takes no more than what it writes over makes no key go: that others have filled the
+        // memory meanwhile is no reason.
+        if !growth.is_empty() && growth.iter().all(|it| (it.bytes, it.payload) == (0, 0)) {
+            return Room::Found;
         }
         let exact = growth.iter().map(|it| it.bytes).sum();
         let need = if growth.is_empty() { need } else { exact };
@@ -255,7 +265,7 @@ fn growing_commands<'a>(
     let queue = session.transaction.iter().flat_map(|it| &it.queue);
     let growing = queue.filter(|queued| queued.command.flags().contains(Flags::WRITE));
     growing
-        .map(|queued| (queued.command, queued.args.as_args()))
+        .map(|queued| (queued.command, queued.args))
         .collect()
 }
 
@@ -272,7 +282,7 @@ fn growth(session: &Session, command: &Command, args: Args<'_>, is_queued: bool)
     }
     let queue = session.transaction.iter().flat_map(|it| &it.queue);
     let growing = queue.filter(|queued| queued.command.flags().contains(Flags::DENYOOM));
-    let bytes = growing.map(|queued| queued.args.as_args().byte_len() as u64);
+    let bytes = growing.map(|queued| queued.args.byte_len() as u64);
     match bytes.reduce(|sum, bytes| sum + bytes) {
         Some(bytes) => MemoryNeed::Bytes(bytes),
         None => MemoryNeed::Nothing,

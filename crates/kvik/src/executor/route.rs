@@ -12,13 +12,14 @@ use super::call::Call;
 use super::pinning::hold_all;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
+use super::timing::begin_wait;
 use super::{Executor, Outcome};
 use crate::section::Section;
 use crate::stamps::Reach;
 use crate::stripes::{NoStripes, Patience, ascend};
 
 /// Most keys of one command that are fetched ahead; more would push one another out of the cache.
-const FETCHED_KEYS: usize = 64;
+pub(super) const FETCHED_KEYS: usize = 64;
 
 impl Executor {
     #[inline]
@@ -36,13 +37,16 @@ impl Executor {
             Locking::Queue => self.exec(session, call, out),
             Locking::Script => self.run_script(session, call, out),
         };
-        match done {
-            Ok(()) => Outcome::Done,
-            Err(PutOff::Busy) => self.put_off_busy(session, call, out),
-            Err(PutOff::Begun) => self.put_off(Outcome::Begun),
-            Err(PutOff::Away) => self.put_off_away(),
-            Err(PutOff::Long) => self.run_long(session, call, out),
-            Err(PutOff::Pinned(unit)) => self.put_off_pinned(session, call, unit, out),
+        let Err(put_off) = done else {
+            return Outcome::Done;
+        };
+        begin_wait(session, self.now_us());
+        match put_off {
+            PutOff::Busy => self.put_off_busy(session, call, out),
+            PutOff::Begun => self.put_off(Outcome::Begun),
+            PutOff::Away => self.put_off_away(),
+            PutOff::Long => self.run_long(session, call, out),
+            PutOff::Pinned(unit) => self.put_off_pinned(session, call, unit, out),
         }
     }
 

@@ -82,7 +82,11 @@ impl Work {
             // Nothing of a reply that was begun is left.
             ctx.reply.truncate(start);
             if *error == Error::Long {
-                let aftermath = ctx.keys.take_aftermath();
+                let mut aftermath = ctx.keys.take_aftermath();
+                // It will look for the same keys again, and tell then that they are missing.
+                if let Some(told) = &mut aftermath {
+                    told.forget_misses();
+                }
                 section.leave(aftermath);
                 return Ran::Long;
             }

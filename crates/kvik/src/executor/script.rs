@@ -28,6 +28,7 @@ use super::Executor;
 use super::call::Call;
 use super::lookup::Prepared;
 use super::reaching::lock_reaching;
+use super::route::FETCHED_KEYS;
 use super::slices::PutOff;
 use super::timing::log_sizes;
 use super::work::Work;
@@ -109,6 +110,11 @@ impl Executor {
         work.plan.clear();
         for key in script.keys.iter() {
             work.plan.add(shared, session.db, key);
+        }
+        if let [_, others @ ..] = &*work.plan.hashes {
+            // The first one is fetched with those of other commands.
+            let others = others.iter().take(FETCHED_KEYS);
+            shared.stripes.prefetch(session.keyspace(), others.copied());
         }
         ascend(&mut work.plan.stripes);
         let growth = match script.program.keeps_to_its_keys() {

@@ -3,7 +3,7 @@
 
 use kvik_command::Session;
 use kvik_command::declare::Preparation;
-use kvik_store::{GuardStats, Mode, PinId, Stripes};
+use kvik_store::{GuardStats, KeyUse, Mode, PinId, Stripes};
 
 use super::call::Call;
 use super::work::Work;
@@ -15,6 +15,8 @@ const EXPIRE_SLICE: usize = 128;
 
 /// How long stripes are left to those who could not have them while they were held for such slices.
 const LEFT_US: u64 = 50;
+/// After so many looks they are taken all the same: the clock of a program may stand still.
+const LEFT_LOOKS: u32 = 10_000;
 
 /// Why a command is put off.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +96,29 @@ impl Work {
         if more { Err(PutOff::Begun) } else { Ok(()) }
     }
 
+    /// Deletes a slice of the members whose time has come of values whose keys long work has pinned
+    /// for a client, and says whether there are more. The client has its turn.
+    pub(super) fn expire_pinned(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+        keys: &[(Box<[u8]>, KeyUse)],
+    ) -> bool {
+        let (client, expires) = (session.client.id, section.mode == Mode::Primary);
+        let keyspace = session.keyspace();
+        let (more, seen) = section.with_guard(stripes, keyspace, Touching::NONE, |guard| {
+            let mut more = false;
+            for (key, _) in keys {
+                guard.settle_debt(key, client);
+                more |= expires && guard.expire_slice(&**key, EXPIRE_SLICE);
+            }
+            (more, guard.stats())
+        });
+        self.count_slice(seen);
+        more
+    }
+
     /// Does a slice of what a command needs beforehand, and puts it off while there is more.
     #[inline]
     pub(super) fn prepare(
@@ -118,7 +143,8 @@ impl Work {
         call: &Call<'_>,
         preparation: Preparation,
     ) -> Result<(), PutOff> {
-        if section.now_us < self.left_until_us {
+        if section.now_us < self.left_until_us && self.left_looks < LEFT_LOOKS {
+            self.left_looks += 1;
             return Err(PutOff::Busy);
         }
         let shared = section.shared;
@@ -139,6 +165,7 @@ impl Work {
         if shared.stripes.take_wanted(&self.plan.stripes) {
             self.clock.refresh();
             self.left_until_us = self.clock.now_us() + LEFT_US;
+            self.left_looks = 0;
         }
         Err(PutOff::Begun)
     }

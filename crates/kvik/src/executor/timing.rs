@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
-use kvik_command::command_log::Logged;
+use kvik_command::command_log::{Logged, LoggedFigures};
 use kvik_command::declare::Flags;
 use kvik_command::hot_keys::{CommandCost, INTERVAL};
 use kvik_command::latency::Sample;
@@ -146,14 +146,33 @@ impl Work {
         }
         session.client.active_ms.store(now_us / 1000, Relaxed);
         let took_us = nanos / 1000;
-        if slow_us >= 0 && took_us >= slow_us as u64 {
-            record_slow(shared, session, call, now_us, took_us);
+        let put_off_us = session.client.put_off_us.load(Relaxed);
+        let waited_us = match put_off_us {
+            0 => 0,
+            since_us => end_wait(shared, session, call, now_us.saturating_sub(since_us)),
+        };
+        let cpu_us = match shared.engine.settings.slowlog_cpu_time.load(Relaxed) {
+            false => None,
+            true => self.processor_time(shared, took_us),
+        };
+        if slow_us >= 0 && took_us.max(waited_us) >= slow_us as u64 {
+            record_slow(shared, session, call, now_us, (took_us, waited_us, cpu_us));
         }
         let threshold_ms = shared.engine.settings.latency_threshold_ms.load(Relaxed);
         if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
             record_latency(shared, call, now_us, took_us);
         }
         nanos
+    }
+
+    /// Processor time of a command that ends now and took so long. A thread without commands waits,
+    /// so what it has used since the last one is the command's, but for reading it and the like.
+    #[cold]
+    fn processor_time(&mut self, shared: &Shared, took_us: u64) -> Option<u64> {
+        let now_us = shared.engine.host.thread_cpu_us()?;
+        let before = self.cpu_us.replace(now_us);
+        // The first one after the setting was changed is not known.
+        Some(now_us.saturating_sub(before?).min(took_us))
     }
 
     /// Ends the time of the calls that are not timed yet; returns their number and nanoseconds.
@@ -192,15 +211,43 @@ fn record_latency(shared: &Shared, call: &Call<'_>, now_us: u64, took_us: u64) {
 }
 
 #[cold]
-fn record_slow(shared: &Shared, session: &Session, call: &Call<'_>, now_us: u64, took_us: u64) {
+fn record_slow(
+    shared: &Shared,
+    session: &Session,
+    call: &Call<'_>,
+    now_us: u64,
+    (took_us, waited_us, cpu_us): (u64, u64, Option<u64>),
+) {
     let max_len = &shared.engine.settings.slowlog_max_len;
-    record_in_log(
-        shared,
-        session,
-        call,
-        (Logged::Slow, max_len),
-        (now_us, took_us),
-    );
+    let what = LoggedFigures {
+        at_s: now_us / 1_000_000,
+        value: took_us,
+        waited_us,
+        cpu_us,
+    };
+    record_in_log(shared, session, call, (Logged::Slow, max_len), what);
+}
+
+/// Notes that a command of a client has been put off, at this time.
+pub(super) fn begin_wait(session: &Session, now_us: u64) {
+    let put_off_us = &session.client.put_off_us;
+    if put_off_us.load(Relaxed) == 0 {
+        put_off_us.store(now_us, Relaxed);
+    }
+}
+
+/// Notes that a command has run after it was put off for so long, which is returned.
+#[cold]
+fn end_wait(shared: &Shared, session: &Session, call: &Call<'_>, waited_us: u64) -> u64 {
+    let stripes = &shared.stripes;
+    call.visit_keys(&mut |key| {
+        let hash = stripes.layout.hash(key);
+        stripes.note_turn(stripes.layout.stripe_of(hash));
+    });
+    session.client.put_off_us.store(0, Relaxed);
+    session.client.waited_us.fetch_add(waited_us, Relaxed);
+    shared.engine.pins.waited_us.fetch_add(waited_us, Relaxed);
+    waited_us
 }
 
 /// Logs a command whose words or whose reply are long.
@@ -213,15 +260,21 @@ pub(super) fn log_sizes(
     now_us: u64,
 ) {
     let settings = &shared.engine.settings;
+    let sized = |bytes: u64| LoggedFigures {
+        at_s: now_us / 1_000_000,
+        value: bytes,
+        waited_us: 0,
+        cpu_us: None,
+    };
     // A negative limit, which logs nothing, is the largest number here.
     if replied as u64 >= settings.log_replies_from_bytes.load(Relaxed) as u64 {
         let log = (Logged::LargeReply, &settings.large_replies_max_len);
-        record_in_log(shared, session, call, log, (now_us, replied as u64));
+        record_in_log(shared, session, call, log, sized(replied as u64));
     }
     let requested = call.args.byte_len() as u64;
     if requested >= settings.log_requests_from_bytes.load(Relaxed) as u64 {
         let log = (Logged::LargeRequest, &settings.large_requests_max_len);
-        record_in_log(shared, session, call, log, (now_us, requested));
+        record_in_log(shared, session, call, log, sized(requested));
     }
 }
 
@@ -231,12 +284,12 @@ fn record_in_log(
     session: &Session,
     call: &Call<'_>,
     (why, max_len): (Logged, &AtomicU64),
-    (now_us, value): (u64, u64),
+    what: LoggedFigures,
 ) {
     if call.command.flags().contains(Flags::SKIP_SLOWLOG) {
         return;
     }
-    let (at_s, max_len) = (now_us / 1_000_000, max_len.load(Relaxed) as usize);
     let log = &shared.engine.command_log;
-    log.record(why, call.args, &session.client, (at_s, value), max_len);
+    let max_len = max_len.load(Relaxed) as usize;
+    log.record(why, call.args, &session.client, what, max_len);
 }

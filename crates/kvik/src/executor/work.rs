@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kvik_command::hot_keys::KeySketch;
+use kvik_command::queued::CommandQueue;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random};
 use kvik_log::{Lsn, Unit};
@@ -27,14 +28,20 @@ pub(super) struct Work {
     pub(super) random: Random,
     /// The keys that this thread's commands use.
     pub(super) sketch: Arc<Mutex<KeySketch>>,
+    /// The thread's processor time when a command was last timed, where that is measured.
+    pub(super) cpu_us: Option<u64>,
     /// Commands until the next one that is noted there.
     pub(super) until_drawn: u32,
     pub(super) actor: Actor,
     /// Until when nothing is prepared, in microseconds since the epoch.
     pub(super) left_until_us: u64,
+    /// How often that was looked at since.
+    pub(super) left_looks: u32,
     /// How far the log has to be on disk before the output since the last look may be told.
     pub(super) lsn: Lsn,
     pub(super) scripts: ThreadScripts,
+    /// The empty queue of an earlier transaction, whose memory the next one uses.
+    pub(super) spare_queue: CommandQueue,
     /// Whether the error of a command is kept that fails.
     pub(super) keeps_failure: bool,
     pub(super) failure: Option<Error>,

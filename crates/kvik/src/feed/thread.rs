@@ -16,6 +16,7 @@ use kvik_log::Lsn;
 use super::cursor::{Counts, CursorStep, FeedCursor, Goal, PageGoal, Subscription};
 use super::hub::CLOSED;
 use super::tail::{FeedSource, Origin, Tail, failure};
+use crate::lookout::Lookout;
 use crate::shared::Shared;
 
 /// How often a subscriber without room is looked at.
@@ -25,12 +26,19 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a read waits until what came before it is written.
 const SETTLE_MS: u64 = 1000;
 
+const NO_THREAD: Error = Error::text("a store without threads has no feed");
+
 /// The feed of a store, as commands see it.
 pub(crate) struct FeedPort(pub(crate) Weak<Shared>);
 
 impl Feed for FeedPort {
     fn request(&self, request: FeedRequest, client: u64) -> Arc<FeedCall> {
         match self.0.upgrade() {
+            Some(shared) if !shared.has_threads() => {
+                let call = FeedCall::default();
+                call.answer(Err(NO_THREAD));
+                Arc::new(call)
+            }
             Some(shared) => {
                 let store = Arc::clone(&shared);
                 shared.feed.request(request, client, move || run(&store))
@@ -64,6 +72,7 @@ impl Feed for FeedPort {
 
 /// The feed's thread.
 fn run(shared: &Arc<Shared>) {
+    let _lookout = Lookout(&shared.engine);
     let hub = &shared.feed;
     let mut readers = FeedReaders {
         shared,

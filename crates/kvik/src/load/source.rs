@@ -5,15 +5,20 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::load::KeyLoader;
 use kvik_rdb::{IntText, LongValue, Record, Splitter};
-use kvik_store::NoEffects;
+use kvik_store::{KeyspaceId, NoEffects};
 
 use super::store::{Block, FoundKey, Loading, guard_of, lock};
-use super::{LoadError, LoadReport};
+use super::{LoadError, LoadOptions, LoadReport};
 use crate::shared::Shared;
 
 /// Bytes that are read at once: some thousand keys, so that a stripe gets some hundred of them in a
 /// row, and few enough to be still in the cache of the core when they are stored.
 const BLOCK: usize = 256 << 10;
+
+/// Bytes of the shortest keys with values, and stripes' shares of keys that are worth a
+/// preparation.
+const KEY_BYTES: u64 = 4;
+const MANY_KEYS: u64 = 1000;
 
 /// Bytes from which a value is read in pieces, if it can be.
 const LONG: usize = 8 << 20;
@@ -25,18 +30,21 @@ pub(super) struct Source<'l> {
     /// The beginning of a record that did not fit into the last block.
     tail: Vec<u8>,
     database: u32,
+    /// More keys than its bytes can hold are not prepared for.
+    most_keys: u64,
     pub(super) report: LoadReport,
     /// The first thing that went wrong; nothing is read any more.
     pub(super) error: Option<LoadError>,
 }
 
 impl<'l> Source<'l> {
-    pub(super) fn new(input: &'l mut (dyn Read + Send), checks_sum: bool) -> Self {
+    pub(super) fn new(input: &'l mut (dyn Read + Send), options: &LoadOptions) -> Self {
         Self {
             input,
-            splitter: Splitter::new(checks_sum),
+            splitter: Splitter::new(options.checks_sum),
             tail: Vec::new(),
             database: 0,
+            most_keys: options.len / KEY_BYTES,
             report: LoadReport::default(),
             error: None,
         }
@@ -193,8 +201,9 @@ impl<'l> Source<'l> {
                 }
                 Record::Passed(_) => self.report.passed += 1,
                 Record::End { is_checked } => self.report.is_checked = is_checked,
-                // Tables grow a segment at a time, so there is nothing to prepare.
-                Record::Sizes { .. } => {}
+                Record::Sizes { keys, .. } => {
+                    expect(self.database, keys.min(self.most_keys), shared);
+                }
             }
             // What follows a value longer than a block is left to the next one, so that a start
             // fits its field.
@@ -207,6 +216,21 @@ impl<'l> Source<'l> {
         block.version = self.splitter.version().unwrap_or(0);
         block.shapes.clone_from(self.splitter.shapes());
         Ok(consumed)
+    }
+}
+
+/// Prepares a database for so many keys, which saves it from growing step by step. Keys of
+/// namespaces go to tables of their own.
+fn expect(database: u32, keys: u64, shared: &Shared) {
+    let share = keys / shared.stripes.len() as u64;
+    let layout = &shared.stripes.layout;
+    if share < MANY_KEYS || layout.namespaces().is_some() {
+        return;
+    }
+    for index in 0..shared.stripes.len() {
+        let mut held = lock(shared, index);
+        let stripe = held.stripe_mut();
+        stripe.expect(layout, KeyspaceId(database), share as usize);
     }
 }
 

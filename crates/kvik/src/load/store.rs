@@ -17,6 +17,9 @@ use crate::stripes::{Held, Patience};
 /// Keys whose places are fetched from memory together.
 const TOGETHER: usize = 32;
 
+/// Empty collections that are named in the log, about.
+const MOST_NAMED: u64 = 10;
+
 /// The state that the loading threads share.
 pub(super) struct Loading<'l> {
     pub(super) shared: &'l Shared,
@@ -44,6 +47,15 @@ pub(super) struct FoundKey {
     pub(super) start: u32,
     pub(super) database: u32,
     pub(super) len: usize,
+}
+
+impl Block {
+    /// Has the records of some keys come from memory. They lie all over the block, which has left
+    /// the nearest cache since it was read; here the waits for them overlap.
+    fn fetch(&self, keys: &[FoundKey]) {
+        let first = keys.iter().map(|found| self.bytes[found.start as usize]);
+        std::hint::black_box(first.fold(0, u8::wrapping_add));
+    }
 }
 
 impl FoundKey {
@@ -119,16 +131,36 @@ impl Loading<'_> {
         let mut counts = [0; 3];
         // The places of some keys are fetched at once, so that the waits for memory overlap.
         for keys in keys.chunks(TOGETHER) {
+            block.fetch(keys);
             let hashes = keys.iter().map(|found| found.hash);
             stripes.prefetch(KeyspaceId(keys[0].database), hashes);
             for found in keys {
                 guard.select(KeyspaceId(found.database));
-                counts[store_key(loader, &mut guard, block, *found)? as usize] += 1;
+                let became = store_key(loader, &mut guard, block, *found)?;
+                counts[became as usize] += 1;
+                if became == LoadedKey::Empty {
+                    self.tell_of_empty(block, *found);
+                }
             }
         }
         drop(guard.take_aftermath());
         self.progress.count(counts);
         Ok(())
+    }
+}
+
+impl Loading<'_> {
+    /// Names a collection without elements in the log, unless there were many.
+    #[cold]
+    fn tell_of_empty(&self, block: &Block, found: FoundKey) {
+        let record = KeyRecord::read(&block.bytes[found.range()], block.version);
+        if self.progress.empty.load(Relaxed) < MOST_NAMED
+            && let Ok(record) = record
+        {
+            let key = record.header.key.into_bytes();
+            let line = format!("skipping empty key: {}", key.escape_ascii());
+            self.shared.engine.host.log(&line);
+        }
     }
 }
 
@@ -151,6 +183,22 @@ pub(super) fn guard_of<'g>(
         .mode(Mode::Follower)
         .access(settings.access_policy(), false, 0)
         .limits(&settings.limits)
+}
+
+/// Exempts a key that was loaded from eviction. One that is not there, because its time has come,
+/// needs nothing.
+pub(super) fn bless(shared: &Shared, database: u64, key: &[u8]) {
+    let layout = &shared.stripes.layout;
+    let mut held = lock(shared, layout.stripe_of(layout.hash(key)));
+    let mut effects = NoEffects;
+    if let Ok(database) = u32::try_from(database) {
+        let mut guard = guard_of(shared, &mut held, &mut effects, database);
+        let there = guard.entry(key).occupied();
+        there.into_iter().for_each(|mut there| {
+            there.bless(true);
+        });
+        drop(guard.take_aftermath());
+    }
 }
 
 fn store_key(

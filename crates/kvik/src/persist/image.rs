@@ -13,13 +13,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use kvik_command::REDIS_VERSION;
 use kvik_command::image::{ImageCollector, ImageFormat, ImageLoad, ImagePiece};
 use kvik_command::save::SavedUsage;
 use kvik_log::{Disk, DiskWriter, write_all};
 use kvik_rdb::{Compression, FileInfo, FileWriter};
-use kvik_store::{AccessPolicy, Stripes};
+use kvik_store::{AccessPolicy, KeyspaceId, Stripe, Stripes};
 
 use crate::shared::Shared;
 use crate::stripes::{HeldMany, Patience};
@@ -29,6 +30,9 @@ const PIECE: usize = 256 << 10;
 
 /// Small entries that a stripe hands over while it is held once: about 20 us.
 const SLICE: usize = 128;
+
+/// A delay is looked at again after so many microseconds.
+const LONGEST_STEP_US: u64 = 10_000;
 
 /// Namespaces of a stripe that are prepared while it is held once.
 const NAMESPACES_AT_ONCE: usize = 512;
@@ -96,6 +100,17 @@ impl<'d> Image<'d> {
         })
     }
 
+    /// Says how many keys there are, about, so that whoever reads the file can prepare for them.
+    fn announce_sizes(&mut self, shared: &Shared) {
+        for database in 0..shared.engine.settings.databases.load(Relaxed) {
+            let sizes = shared.engine.totals.keyspace(KeyspaceId(database as u32));
+            if sizes.keys > 0 {
+                self.writer.database(database);
+                self.writer.sizes(sizes.keys, sizes.volatile);
+            }
+        }
+    }
+
     /// Writes what has been handed over, flushing what has been gathered when that is worth a call.
     /// While some of it is still to come, `proceed` has its stripe hand over more.
     fn write(
@@ -138,11 +153,19 @@ pub(super) fn write_image<T>(
     cut: impl FnOnce(&HeldMany<'_>) -> T,
 ) -> Result<(u64, T), ImageError> {
     // Who changes functions holds all stripes, too.
-    let cut = |held: &HeldMany<'_>| (shared.engine.scripts.functions(), cut(held));
-    let (walk, (functions, result)) = Walk::begin(shared, image.compression, cut);
+    let cut = |held: &HeldMany<'_>| {
+        let stripes = (0..shared.stripes.len()).map(|index| held.held(index));
+        let blessed: Vec<_> = stripes.flat_map(Stripe::blessed_keys).collect();
+        (shared.engine.scripts.functions(), blessed, cut(held))
+    };
+    let (walk, (functions, blessed, result)) = Walk::begin(shared, image.compression, cut);
+    for (database, key) in &blessed {
+        image.writer.blessed(u64::from(database.0), key);
+    }
     for library in functions.libraries() {
         image.writer.function(&library.source);
     }
+    image.announce_sizes(shared);
     for index in 0..shared.stripes.len() {
         loop {
             let more = walk.hand_over_slice(index);
@@ -196,7 +219,8 @@ impl<'s> Walk<'s> {
             held.stripe(index)
                 .begin_image(collector.sink(), now, access);
         }
-        shared.image_queue.begin(&load);
+        let keys = shared.engine.totals.all().keys;
+        shared.image_queue.begin(&load, keys);
         shared.set_imaged(true);
         let result = cut(&held);
         drop(held);
@@ -235,7 +259,31 @@ impl<'s> Walk<'s> {
             };
             for piece in collector.take() {
                 image.write(&piece, proceed)?;
+                self.load.note_written(&piece);
+                self.delay(piece.key_count(), is_cancelled)?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl Walk<'_> {
+    /// Waits for as long as is set for so many keys. Nothing is held meanwhile.
+    fn delay(&self, keys: u64, is_cancelled: &dyn Fn() -> bool) -> Result<(), ImageError> {
+        // Where there are no threads, nobody else could use the time.
+        if !self.shared.has_threads() {
+            return Ok(());
+        }
+        let delay_us = &self.shared.engine.settings.files.image_delay_us;
+        let mut passed_us = 0;
+        // The setting may change, and the image be given up, while it waits.
+        while passed_us < keys.saturating_mul(delay_us.load(Relaxed)) {
+            if is_cancelled() {
+                return Err(ImageError::Cancelled);
+            }
+            let step_us = delay_us.load(Relaxed).clamp(1, LONGEST_STEP_US);
+            std::thread::park_timeout(Duration::from_micros(step_us));
+            passed_us += step_us;
         }
         Ok(())
     }

@@ -59,20 +59,20 @@ type Failure = Arc<Mutex<Option<Unrepeatable>>>;
 /// One thread's share, as the reader sees it.
 struct Lane {
     sender: SyncSender<Message>,
-    /// Batches that are done, to be filled again.
-    emptied: Receiver<Batch>,
-    batch: Batch,
+    /// Bundles that are done, to be filled again.
+    emptied: Receiver<Bundle>,
+    batch: Bundle,
 }
 
 enum Message {
-    Repeat(Batch),
+    Repeat(Bundle),
     /// Answer when all before it is done.
     Drain(SyncSender<()>),
 }
 
 /// Effects on their way to a lane.
 #[derive(Default)]
-struct Batch {
+struct Bundle {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     effects: Vec<Queued>,
@@ -90,7 +90,8 @@ struct Queued {
 }
 
 impl Lanes {
-    /// Starts so many threads, which end with the scope after the lanes are dropped.
+    /// Starts so many threads, which end with the scope after the lanes are dropped. Without any
+    /// the calling thread repeats all effects.
     pub(crate) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         shared: &Arc<Shared>,
@@ -118,7 +119,7 @@ impl Lanes {
             Lane {
                 sender,
                 emptied,
-                batch: Batch::default(),
+                batch: Bundle::default(),
             }
         });
         Self {
@@ -139,6 +140,9 @@ impl Lanes {
         offset: u64,
     ) -> Result<(), Unrepeatable> {
         let prepared = self.own.executor.prepare(effect);
+        if prepared.command().is_none() && !effect.is_empty() {
+            return Err(unknown(&effect[0], offset));
+        }
         match self.lane_of(&prepared, effect) {
             Some(at) => {
                 let lane = &mut self.lanes[at];
@@ -151,6 +155,7 @@ impl Lanes {
             }
             None => {
                 self.drain();
+                self.own.executor.refresh();
                 self.own.select(database);
                 self.own.run(prepared, effect, offset);
                 self.check()
@@ -176,7 +181,7 @@ impl Lanes {
         let (layout, count) = (&self.own.executor.shared.stripes.layout, self.lanes.len());
         let lane = |hash| layout.stripe_of(hash) % count;
         let command = prepared.command()?;
-        if command.locking_of(effect) != Locking::Keys {
+        if count == 0 || command.locking_of(effect) != Locking::Keys {
             return None;
         }
         if let Some((_, hash)) = prepared.hash() {
@@ -208,6 +213,14 @@ impl Lanes {
     }
 }
 
+/// The failure of a command that there is not, in Redis' words.
+#[cold]
+fn unknown(name: &[u8], offset: u64) -> Unrepeatable {
+    let name = name.escape_ascii();
+    let reason = format!("Unknown command '{name}' reading the append only file");
+    Unrepeatable { offset, reason }
+}
+
 impl Lane {
     fn send(&mut self) {
         if self.batch.effects.is_empty() {
@@ -221,7 +234,7 @@ impl Lane {
     }
 }
 
-impl Batch {
+impl Bundle {
     fn push(&mut self, database: u32, prepared: Prepared, effect: Args<'_>, offset: u64) {
         let (bytes, first) = (self.bytes.len(), self.spans.len());
         for word in effect.iter() {
@@ -288,7 +301,7 @@ impl Worker {
         }
     }
 
-    fn repeat(&mut self, batch: &Batch) {
+    fn repeat(&mut self, batch: &Bundle) {
         for effects in batch.effects.chunks(FETCHED) {
             self.executor.refresh();
             self.select(effects[0].database);

@@ -39,11 +39,12 @@ pub use recover::{OpenError, Recovered};
 use crate::clock::{Clock, Tick};
 use crate::image_queue::ImageQueue;
 use crate::load::LoadProgress;
-use crate::shared::Shared;
+use crate::lookout::Lookout;
+use crate::shared::{FileWork, Shared};
 use port::LogPort;
 use recover::Lock;
 use rules::{Growth, SaveHistory, wants_rewrite, wants_save};
-use schedule::Schedule;
+use schedule::{Job, Schedule};
 
 /// How often the rules are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -158,7 +159,7 @@ impl Persist {
     pub(crate) fn start(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-    ) -> Result<(Recovered, JoinHandle<()>), OpenError> {
+    ) -> Result<(Recovered, Option<JoinHandle<()>>), OpenError> {
         // No key and no member expires before all is loaded, or later effects would not find it.
         shared.set_follower(true);
         let recovered = self.recover(shared);
@@ -170,6 +171,10 @@ impl Persist {
             figures.changes_saved = changes;
             figures.saved_ms = self.now_ms();
         }
+        if !shared.has_threads() {
+            shared.work_by(Arc::clone(self) as _);
+            return Ok((recovered, None));
+        }
         let (worker, store) = (Arc::clone(self), Arc::clone(shared));
         let saver = std::thread::Builder::new()
             .name("kvik-saver".into())
@@ -178,7 +183,7 @@ impl Persist {
                 path: "kvik-saver".into(),
                 error,
             })?;
-        Ok((recovered, saver))
+        Ok((recovered, Some(saver)))
     }
 
     /// Milliseconds since the store was opened, never going back.
@@ -188,6 +193,7 @@ impl Persist {
 
     /// The saver: does tasks, and begins those that a rule asks for.
     fn run(&self, shared: &Arc<Shared>) {
+        let _lookout = Lookout(&shared.engine);
         loop {
             let job = {
                 let mut schedule = self.schedule.lock();
@@ -203,14 +209,16 @@ impl Persist {
                 }
             };
             match job {
-                Some(job) => {
-                    let result = self.perform(shared, &job);
-                    self.schedule.lock().end(result);
-                    self.wake_clients(shared);
-                }
+                Some(job) => self.finish(shared, &job),
                 None => self.follow_rules(shared),
             }
         }
+    }
+
+    fn finish(&self, shared: &Arc<Shared>, job: &Job) {
+        let result = self.perform(shared, job);
+        self.schedule.lock().end(result);
+        self.wake_clients(shared);
     }
 
     /// Has everybody who waits for a task look again.
@@ -287,11 +295,11 @@ impl Persist {
     }
 
     /// Ends the saver and closes the log: everything that was acknowledged is on disk then.
-    pub(crate) fn stop(&self, shared: &Shared, saver: JoinHandle<()>) {
+    pub(crate) fn stop(&self, shared: &Shared, saver: Option<JoinHandle<()>>) {
         self.schedule.lock().close();
         self.bell.notify_all();
         // A panic there has been reported; the log is closed all the same.
-        let _ = saver.join();
+        let _ = saver.map(JoinHandle::join);
         self.close_log(shared);
     }
 
@@ -312,26 +320,54 @@ impl Persist {
     }
 }
 
+impl FileWork for Persist {
+    fn turn(&self, shared: &Arc<Shared>) -> bool {
+        let job = self.schedule.lock().next();
+        match &job {
+            Some(job) => self.finish(shared, job),
+            None => self.follow_rules(shared),
+        }
+        let log = self.port.get();
+        let is_written = log.is_some_and(|log| {
+            let (written, synced) = (log.written(), log.synced());
+            log.turn();
+            (log.written(), log.synced()) != (written, synced)
+        });
+        job.is_some() || is_written
+    }
+}
+
 impl Persistence for Persist {
     fn status(&self) -> Status {
         let now_ms = self.now_ms();
         let figures = self.figures.lock();
         let schedule = self.schedule.lock();
+        let (keys_total, keys) = self.image_queue.keys();
+        let mut save = figures.save.look(now_ms);
+        let mut rewrite = figures.rewrite.look(now_ms);
+        // What has been begun is in progress, whether the saver knows it yet or not.
+        if schedule.is_saving() {
+            save.running_s.get_or_insert(0);
+        }
+        if schedule.is_writing_base() {
+            rewrite.running_s.get_or_insert(0);
+        }
         Status {
             loading: None,
             loaded: figures.loaded,
             changes_saved: figures.changes_saved,
             last_save_s: figures.last_save_s,
-            save: figures.save.look(now_ms),
+            save,
             save_scheduled: schedule.is_save_scheduled(),
-            rewrite: figures.rewrite.look(now_ms),
+            rewrite,
             rewrite_scheduled: schedule.is_rewrite_scheduled(),
             rewrite_failures: figures.rewrite_failures,
             walk: Walk {
+                keys,
+                keys_total,
                 buffer_bytes: self.image_queue.bytes(),
                 buffer_peak_bytes: self.image_queue.peak_bytes(),
                 deferred: self.image_queue.deferred(),
-                ..Walk::default()
             },
             log: self.log_status(),
             log_begins: schedule.is_log_scheduled(),
@@ -380,8 +416,9 @@ impl Persistence for Persist {
         })
     }
 
-    fn emptied(&self) {
-        self.schedule.lock().emptied();
+    fn emptied(&self, saves: bool) {
+        self.schedule.lock().emptied(saves);
+        self.bell.notify_all();
     }
 }
 

@@ -99,7 +99,11 @@ impl kvik_log::Clock for LogClock {
     }
 
     fn monotonic_ms(&self) -> u64 {
-        self.clock.instant().nanos_since(self.start) / 1_000_000
+        self.monotonic_us() / 1000
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.clock.instant().nanos_since(self.start) / 1000
     }
 }
 

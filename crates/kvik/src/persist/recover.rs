@@ -217,10 +217,7 @@ impl Persist {
         dir: &Path,
     ) -> Result<(), OpenError> {
         listen(&log, shared);
-        log.spawn().map_err(|error| OpenError::Io {
-            path: dir.to_owned(),
-            error,
-        })?;
+        start_writer(shared, &log, dir)?;
         shared.engine.set_replication_id(log.id().to_string());
         self.port.open(log);
         shared.know_log(Arc::clone(&self.port) as Arc<dyn crate::effects::EffectLog>);
@@ -242,13 +239,13 @@ impl Persist {
             error,
         };
         let total = self.disk.len(path);
-        self.progress
-            .begin(total.map_err(|error| failed(LoadError::Read(error)))?);
+        let total = total.map_err(|error| failed(LoadError::Read(error)))?;
+        self.progress.begin(total);
         let mut file = self
             .disk
             .read(path)
             .map_err(|error| failed(LoadError::Read(error)))?;
-        let options = load_options(shared, policy);
+        let options = load_options(shared, policy, total);
         let loaded = load(
             shared,
             &mut DiskSource(&mut *file),
@@ -256,7 +253,14 @@ impl Persist {
             &self.progress.load,
         );
         self.note_loaded();
-        loaded.map(drop).map_err(failed)
+        loaded.map_err(failed)?;
+        let progress = &self.progress.load;
+        let (keys, overdue) = (progress.keys.load(Relaxed), progress.overdue.load(Relaxed));
+        let empty = progress.empty.load(Relaxed);
+        shared.engine.host.log(&format!(
+            "Done loading RDB, keys loaded: {keys}, keys expired: {overdue}, empty keys skipped: {empty}."
+        ));
+        Ok(())
     }
 
     /// Repeats a log in the store, which nobody else uses.
@@ -266,7 +270,10 @@ impl Persist {
         recovery: &mut Recovery,
     ) -> Result<(), OpenError> {
         self.progress.begin(recovery.total_bytes());
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match shared.has_threads() {
+            true => std::thread::available_parallelism().map_or(1, usize::from),
+            false => 0,
+        };
         let replayed = std::thread::scope(|scope| {
             let mut repeating = Repeating {
                 persist: self,
@@ -294,6 +301,18 @@ impl Persist {
     }
 }
 
+/// Starts the thread that writes the log, where there may be one.
+pub(super) fn start_writer(shared: &Shared, log: &Log, dir: &Path) -> Result<(), OpenError> {
+    let started = match shared.has_threads() {
+        true => log.spawn(),
+        false => Ok(()),
+    };
+    started.map_err(|error| OpenError::Io {
+        path: dir.to_owned(),
+        error,
+    })
+}
+
 /// Keys of all databases.
 fn count_keys(shared: &Shared) -> u64 {
     let held = shared.stripes.lock_all(Patience::Wait);
@@ -316,8 +335,8 @@ struct Repeating<'a> {
 }
 
 impl kvik_log::Replay for Repeating<'_> {
-    fn snapshot(&mut self, source: &mut dyn DiskReader, _file: &LogFile) -> Result<u64, String> {
-        let options = load_options(self.shared, LoadPolicy::default());
+    fn snapshot(&mut self, source: &mut dyn DiskReader, file: &LogFile) -> Result<u64, String> {
+        let options = load_options(self.shared, LoadPolicy::default(), file.len);
         let progress = &self.persist.progress.load;
         let loaded = load(self.shared, &mut DiskSource(source), &options, progress);
         loaded
@@ -354,10 +373,13 @@ impl Read for DiskSource<'_> {
     }
 }
 
-fn load_options(shared: &Shared, policy: LoadPolicy) -> LoadOptions {
+fn load_options(shared: &Shared, policy: LoadPolicy, len: u64) -> LoadOptions {
+    let settings = &shared.engine.settings;
+    let believes_it = settings.believes_checksums.load(Relaxed);
     LoadOptions {
         policy,
-        checks_sum: shared.engine.settings.files.checksum.load(Relaxed),
+        len,
+        checks_sum: settings.files.checksum.load(Relaxed) && !believes_it,
         ..LoadOptions::default()
     }
 }

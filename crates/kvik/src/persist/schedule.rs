@@ -89,6 +89,10 @@ impl Schedule {
     fn push(&mut self, task: Task) -> u64 {
         self.last_id += 1;
         let shutdown = matches!(task, Task::Shutdown(_));
+        // Nobody wants the base of a log that ends.
+        if matches!(task, Task::SetLog(false)) {
+            self.cancel(|task| matches!(task, Task::Rewrite | Task::SetLog(true)));
+        }
         let job = Job {
             id: self.last_id,
             task,
@@ -109,6 +113,7 @@ impl Schedule {
         let same = |other: &Task| match task {
             Task::BackgroundSave { .. } => matches!(other, Task::BackgroundSave { .. }),
             Task::Rewrite => matches!(other, Task::Rewrite),
+            Task::SaveEmpty => matches!(other, Task::SaveEmpty),
             _ => false,
         };
         self.queue.iter().any(|job| same(&job.task))
@@ -116,8 +121,17 @@ impl Schedule {
 
     /// Gives up the snapshot or rewrite in progress.
     fn cancel_walk(&self) {
-        let walks = |task: &Task| matches!(task, Task::BackgroundSave { .. } | Task::Rewrite);
-        if let Some(job) = self.running.as_ref().filter(|job| walks(&job.task)) {
+        self.cancel(|task| {
+            matches!(
+                task,
+                Task::BackgroundSave { .. } | Task::SaveEmpty | Task::Rewrite
+            )
+        });
+    }
+
+    /// Gives up what is in progress, if it is of this kind.
+    fn cancel(&self, is_kind: impl Fn(&Task) -> bool) {
+        if let Some(job) = self.running.as_ref().filter(|job| is_kind(&job.task)) {
             job.cancel.store(true, Ordering::Relaxed);
         }
     }
@@ -136,7 +150,10 @@ impl Schedule {
         let Some(job) = self.running.take() else {
             return;
         };
-        let waited_for = !matches!(job.task, Task::BackgroundSave { .. } | Task::Rewrite);
+        let waited_for = !matches!(
+            job.task,
+            Task::BackgroundSave { .. } | Task::SaveEmpty | Task::Rewrite
+        );
         if waited_for {
             self.results.push_back((job.id, result));
         }
@@ -162,10 +179,14 @@ impl Schedule {
             job.cancel.store(true, Ordering::Relaxed);
             return Some(Cancelled::Running);
         }
-        let before = self.queue.len();
+        let (before, was_current) = (self.queue.len(), self.is_saving());
         self.queue
             .retain(|job| !matches!(job.task, Task::BackgroundSave { .. }));
-        (self.queue.len() < before).then_some(Cancelled::Scheduled)
+        let cancelled = match was_current {
+            true => Cancelled::Running,
+            false => Cancelled::Scheduled,
+        };
+        (self.queue.len() < before).then_some(cancelled)
     }
 
     /// Gives up a shutdown that is saving.
@@ -182,9 +203,13 @@ impl Schedule {
         any
     }
 
-    /// The store has been emptied: a snapshot in progress is given up, a rewrite begins anew.
-    pub(super) fn emptied(&mut self) {
+    /// The store has been emptied: a snapshot in progress is given up, a rewrite begins anew. With
+    /// `saves`, the empty store is saved.
+    pub(super) fn emptied(&mut self, saves: bool) {
         let running = self.running.as_ref().map(|job| job.task.clone());
+        if saves && !self.closed {
+            self.push(Task::SaveEmpty);
+        }
         match running {
             Some(Task::BackgroundSave { .. }) => self.cancel_walk(),
             Some(Task::Rewrite) => {
@@ -206,17 +231,36 @@ impl Schedule {
         self.closed
     }
 
-    pub(super) fn is_saving(&self) -> bool {
-        self.running.as_ref().is_some_and(|job| is_save(&job.task))
+    /// The task in progress: the one that runs, or else the next to run. A client that has begun
+    /// it finds it so, however late the thread is that runs it.
+    fn current(&self) -> Option<&Task> {
+        let current = self.running.as_ref().or(self.queue.front());
+        current.map(|job| &job.task)
     }
 
+    /// The tasks that wait for the one in progress.
+    fn waiting(&self) -> impl Iterator<Item = &Task> {
+        let skipped = usize::from(self.running.is_none());
+        self.queue.iter().skip(skipped).map(|job| &job.task)
+    }
+
+    pub(super) fn is_saving(&self) -> bool {
+        self.current().is_some_and(is_save)
+    }
+
+    /// Whether a rewrite is in progress that a client may have asked for.
     pub(super) fn is_rewriting(&self) -> bool {
-        let rewrites = |job: &Job| matches!(job.task, Task::Rewrite);
-        self.running.as_ref().is_some_and(rewrites)
+        self.current()
+            .is_some_and(|task| matches!(task, Task::Rewrite))
+    }
+
+    /// Whether a base is being written, for a log that begins or one that there is.
+    pub(super) fn is_writing_base(&self) -> bool {
+        self.current().is_some_and(writes_base)
     }
 
     pub(super) fn is_save_scheduled(&self) -> bool {
-        self.queue.iter().any(|job| is_save(&job.task))
+        self.waiting().any(is_save)
     }
 
     /// Whether a log is to be kept soon.
@@ -226,10 +270,12 @@ impl Schedule {
     }
 
     pub(super) fn is_rewrite_scheduled(&self) -> bool {
-        self.queue
-            .iter()
-            .any(|job| matches!(job.task, Task::Rewrite | Task::SetLog(true)))
+        self.waiting().any(writes_base)
     }
+}
+
+fn writes_base(task: &Task) -> bool {
+    matches!(task, Task::Rewrite | Task::SetLog(true))
 }
 
 fn is_save(task: &Task) -> bool {
@@ -251,6 +297,7 @@ mod tests {
     fn a_second_snapshot_is_refused_and_a_rewrite_waits() {
         let mut schedule = Schedule::default();
         assert_eq!(schedule.begin(BGSAVE), Ok(Begun::Now(1)));
+        assert!(schedule.is_saving() && !schedule.is_save_scheduled());
         assert!(schedule.next().is_some() && schedule.is_saving());
         assert!(message(schedule.begin(BGSAVE)).contains("Background save already"));
         assert!(message(schedule.begin(Task::Save)).contains("Background save already"));
@@ -291,16 +338,44 @@ mod tests {
         let mut schedule = Schedule::default();
         assert!(schedule.begin(BGSAVE).is_ok());
         let save = schedule.next().expect("it runs");
-        schedule.emptied();
+        schedule.emptied(false);
         assert!(save.is_cancelled());
         schedule.end(Ok(()));
         assert!(schedule.next().is_none());
         assert!(schedule.begin(Task::Rewrite).is_ok());
         let rewrite = schedule.next().expect("it runs");
-        schedule.emptied();
+        schedule.emptied(false);
         assert!(rewrite.is_cancelled());
         schedule.end(Ok(()));
         assert_eq!(schedule.next().map(|job| job.task), Some(Task::Rewrite));
+    }
+
+    #[test]
+    fn the_empty_store_is_saved_in_the_place_of_what_was_being_saved() {
+        let mut schedule = Schedule::default();
+        assert!(schedule.begin(BGSAVE).is_ok());
+        let save = schedule.next().expect("it runs");
+        schedule.emptied(true);
+        schedule.emptied(true);
+        assert!(save.is_cancelled());
+        schedule.end(Err(Error::text("given up")));
+        let next = schedule.next().expect("it follows");
+        assert!(next.task == Task::SaveEmpty && !next.is_cancelled());
+        // Where Redis saves before it answers, nobody is refused.
+        assert_eq!(schedule.begin(Task::Save), Ok(Begun::Now(4)));
+        schedule.end(Ok(()));
+        assert!(schedule.next().is_some());
+        schedule.end(Ok(()));
+        assert!(schedule.next().is_none());
+    }
+
+    #[test]
+    fn a_log_that_ends_gives_up_its_rewrite() {
+        let mut schedule = Schedule::default();
+        assert!(schedule.begin(Task::Rewrite).is_ok());
+        let rewrite = schedule.next().expect("it runs");
+        assert!(schedule.begin(Task::SetLog(false)).is_ok());
+        assert!(rewrite.is_cancelled());
     }
 
     #[test]

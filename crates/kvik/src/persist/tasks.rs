@@ -16,7 +16,7 @@ use kvik_resp::ArgsBuf;
 
 use super::Persist;
 use super::image::{Image, ImageError, write_image};
-use super::recover::{OpenError, copy, end_of};
+use super::recover::{OpenError, copy, end_of, start_writer};
 use super::schedule::Job;
 use crate::runner::Runner;
 use crate::shared::Shared;
@@ -29,7 +29,7 @@ impl Persist {
     /// Does a task.
     pub(super) fn perform(&self, shared: &Arc<Shared>, job: &Job) -> Result<(), Error> {
         match &job.task {
-            Task::Save | Task::BackgroundSave { .. } => self.save(shared, job),
+            Task::Save | Task::BackgroundSave { .. } | Task::SaveEmpty => self.save(shared, job),
             Task::Rewrite => self.rewrite(shared, job),
             Task::SetLog(true) => self.start_log(shared, job),
             Task::SetLog(false) => self.stop_log(shared),
@@ -40,6 +40,7 @@ impl Persist {
         }
     }
 
+    /// Writes a line to the log: for what Redis does too in its words, which scripts look for.
     fn say(&self, shared: &Shared, line: &str) {
         shared.engine.host.log(line);
     }
@@ -47,6 +48,10 @@ impl Persist {
     // Snapshots.
 
     fn save(&self, shared: &Shared, job: &Job) -> Result<(), Error> {
+        let is_background = matches!(job.task, Task::BackgroundSave { .. });
+        if is_background {
+            self.say(shared, "Background saving started");
+        }
         self.figures.lock().save.begin(self.now_ms());
         let saved = self.write_snapshot(shared, job);
         let now_ms = self.now_ms();
@@ -60,21 +65,28 @@ impl Persist {
                 figures.last_save_s = shared.now_ms() / 1000;
                 drop(figures);
                 shared.engine.gate.open(Closure::SaveFailed);
-                self.say(shared, "the snapshot is written");
+                self.say(shared, "DB saved on disk");
+                if is_background {
+                    self.say(shared, "Background saving terminated with success");
+                }
                 Ok(())
             }
             // One that was given up has not failed.
             Err(ImageError::Cancelled) => {
                 figures.save.since_ms = None;
                 drop(figures);
-                self.say(shared, "the snapshot was given up");
+                self.say(shared, "Background saving was given up");
                 Err(FAILED)
             }
             Err(ImageError::Io(error)) => {
                 figures.save.end(now_ms, true);
                 drop(figures);
                 self.refuse_writes(shared);
-                self.say(shared, &format!("the snapshot failed: {error}"));
+                let what = match is_background {
+                    true => "Background saving error",
+                    false => "Write error while saving DB to the disk",
+                };
+                self.say(shared, &format!("{what}: {error}"));
                 Err(FAILED)
             }
         };
@@ -129,27 +141,37 @@ impl Persist {
 
     // The log.
 
-    fn rewrite(&self, shared: &Shared, job: &Job) -> Result<(), Error> {
-        let Some(log) = self.port.get().cloned() else {
-            return self.rewrite_without_log(shared);
-        };
-        let needs_base = self.figures.lock().needs_base;
-        self.rewrite_log(shared, job, &log, |_| {
-            // A log that was off begins anew: what happened meanwhile is missing in it.
+    fn rewrite(&self, shared: &Arc<Shared>, job: &Job) -> Result<(), Error> {
+        let is_new = self.port.get().is_none();
+        // Without a log the base is written all the same, as Redis does.
+        let log = self.port_log(shared)?;
+        let is_logged = shared.is_logged();
+        // A log that was off begins anew: what happened meanwhile is missing in it.
+        let needs_base = self.figures.lock().needs_base || !is_logged && !is_new;
+        let rewritten = self.rewrite_log(shared, job, &log, |_| {
             if needs_base {
                 log.restart(shared.random_id())
             } else {
                 log.rotate()
             }
-        })
+        });
+        if rewritten.is_ok() && !is_logged {
+            let text = "no write from now on is in it (appendonly no)";
+            self.say(shared, text);
+        }
+        rewritten
     }
 
-    /// Redis rewrites a log that it does not keep; the file would be loaded when the log is turned
-    /// on, and be old then.
-    fn rewrite_without_log(&self, shared: &Shared) -> Result<(), Error> {
-        let text = "BGREWRITEAOF does nothing: there is no log (appendonly no)";
-        self.say(shared, text);
-        Err(Error::text(text))
+    /// The log of the store, open and not necessarily kept.
+    fn port_log(&self, shared: &Arc<Shared>) -> Result<Arc<Log>, Error> {
+        if let Some(log) = self.port.get() {
+            return Ok(Arc::clone(log));
+        }
+        let log = self.open_new_log(shared);
+        let log = log.map_err(|error| Error::new(error.to_string()))?;
+        self.port.open(Arc::clone(&log));
+        shared.know_log(Arc::clone(&self.port) as Arc<dyn crate::effects::EffectLog>);
+        Ok(log)
     }
 
     fn rewrite_log(
@@ -159,6 +181,7 @@ impl Persist {
         log: &Log,
         rotate: impl FnOnce(&HeldMany<'_>) -> Lsn,
     ) -> Result<(), Error> {
+        self.say(shared, "Background append only file rewriting started");
         self.figures.lock().rewrite.begin(self.now_ms());
         let temporary = log.temporary_base();
         let written = self.write_file(shared, job, &temporary, true, rotate);
@@ -174,17 +197,28 @@ impl Persist {
                 figures.rewrite_failures = 0;
                 figures.needs_base = false;
                 drop(figures);
-                self.say(shared, "the log is rewritten");
+                self.say(shared, "Background AOF rewrite finished successfully");
                 Ok(())
             }
             Err(error) => {
-                let is_cancelled = matches!(error, ImageError::Cancelled);
-                figures.rewrite.end(now_ms, !is_cancelled);
-                figures.rewrite_failures += u64::from(!is_cancelled);
+                // One that was given up has neither failed nor been done.
+                let text = match error {
+                    ImageError::Cancelled => {
+                        figures.rewrite.since_ms = None;
+                        // There is no child; it is what scripts look for.
+                        "Killing AOF child, a task of this process: the rewrite is given up"
+                            .to_owned()
+                    }
+                    ImageError::Io(error) => {
+                        figures.rewrite.end(now_ms, true);
+                        figures.rewrite_failures += 1;
+                        format!("Background AOF rewrite terminated with error: {error}")
+                    }
+                };
                 figures.rewrite_failed_ms = now_ms;
                 drop(figures);
                 log.abort_rewrite(&temporary);
-                self.say(shared, &format!("the log is not rewritten: {error}"));
+                self.say(shared, &text);
                 Err(FAILED)
             }
         }
@@ -196,18 +230,8 @@ impl Persist {
         if shared.is_logged() {
             return Ok(());
         }
-        let log = match self.port.get() {
-            Some(log) => Arc::clone(log),
-            None => {
-                let log = self.open_new_log(shared);
-                log.map_err(|error| Error::new(error.to_string()))?
-            }
-        };
         let is_new = self.port.get().is_none();
-        if is_new {
-            self.port.open(Arc::clone(&log));
-            shared.know_log(Arc::clone(&self.port) as Arc<dyn crate::effects::EffectLog>);
-        }
+        let log = self.port_log(shared)?;
         self.figures.lock().needs_base = true;
         let started = self.rewrite_log(shared, job, &log, |held| {
             let start = if is_new {
@@ -219,6 +243,7 @@ impl Persist {
             self.is_logged.store(true, Relaxed);
             start
         });
+        shared.engine.set_replication_id(log.id().to_string());
         // A rewrite that failed is tried again: effects are logged, and become durable with it.
         self.say(shared, "writes are logged");
         started
@@ -232,9 +257,7 @@ impl Persist {
         let recovery = Recovery::open(options, Arc::clone(&self.disk), lock)?;
         let log = Arc::new(recovery.into_log_without_base(self.log_clock(shared))?);
         super::port::listen(&log, shared);
-        log.spawn()
-            .map_err(|error| OpenError::Io { path: dir, error })?;
-        shared.engine.set_replication_id(log.id().to_string());
+        start_writer(shared, &log, &dir)?;
         Ok(log)
     }
 

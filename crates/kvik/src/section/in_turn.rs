@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use kvik_log::Lsn;
-use kvik_store::{ChangedKey, Stripe, Stripes};
+use kvik_store::{ChangedKey, Stripe, Stripes, UnixMs};
 
 use super::Locks;
 use crate::effects::TurnUnit;
@@ -108,11 +108,12 @@ impl Stripes for InTurn<'_> {
         self.let_go();
     }
 
-    fn breathe(&mut self) {
+    fn breathe(&mut self) -> UnixMs {
         let index = self.held.as_ref().map(Held::index);
         self.let_go();
         if let Some(index) = index {
             self.shared.stripes.give_way(index);
         }
+        self.shared.now_ms()
     }
 }

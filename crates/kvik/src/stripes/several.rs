@@ -75,6 +75,9 @@ impl SharedStripes {
             if let Some(stripe) = self.cells[index].stripe.try_write(&self.readers, 0) {
                 return Ok(self.held(index, stripe));
             }
+            if looks == 0 {
+                self.note_wait();
+            }
             if self.growing.load(Ordering::SeqCst) != 0 {
                 return Err(Busy);
             }

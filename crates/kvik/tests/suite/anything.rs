@@ -106,6 +106,7 @@ const WORDS: &[&str] = &[
     "MEMBERS",
     "IDS",
     "DELREF",
+    "NO-EVICT",
     "ACKED",
     "IDMP",
     "IDMPAUTO",
@@ -126,6 +127,8 @@ const WORDS: &[&str] = &[
     "BYSCORE",
     "START",
     "METRICS",
+    "SLOTS",
+    "ENTRIESREAD",
     "\r\n",
     "\u{0}\u{ff}",
 ];

@@ -7,6 +7,9 @@ use kvik::{Change, ChangeObserver, Db, Options};
 
 use crate::support::manual;
 
+/// More keys than are named one by one when their namespace is flushed.
+const MANY: usize = 10_001;
+
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 
@@ -16,6 +19,10 @@ impl ChangeObserver for Heard {
             Change::Set { database, key } => format!("{database} set {}", key.escape_ascii()),
             Change::Gone { database, key } => format!("{database} gone {}", key.escape_ascii()),
             Change::AllGone { database } => format!("all gone {database:?}"),
+            Change::NamespaceGone {
+                database,
+                namespace,
+            } => format!("{database} namespace {} gone", namespace.escape_ascii()),
             Change::Swapped { one, other } => format!("swapped {one} {other}"),
         };
         self.0.lock().expect("no test panics with it").push(text);
@@ -59,6 +66,21 @@ fn every_way_of_changing_a_key_is_heard() {
     check("SWAPDB 0 5", &["swapped 0 5"]);
     check("FLUSHDB", &["all gone Some(5)"]);
     check("FLUSHALL", &["all gone None"]);
+}
+
+#[test]
+fn a_large_namespace_that_is_flushed_is_heard_of_once() {
+    let (db, heard) = observed(Options::default().namespaces());
+    let flushed = |keys: usize| {
+        for key in 0..keys {
+            db.run(&["SET", &format!("a/{key}"), "1"]);
+        }
+        heard.0.lock().expect("no test panics with it").clear();
+        db.run(&["NAMESPACE", "FLUSH", "a"]);
+        heard.0.lock().expect("no test panics with it").clone()
+    };
+    assert_eq!(flushed(1), ["0 gone a/0"]);
+    assert_eq!(flushed(MANY), ["0 namespace a gone"]);
 }
 
 #[test]

@@ -261,6 +261,64 @@ fn expired_keys_and_members_go_only_after_the_load() {
     assert_eq!(digest(&open(dir.path())), before);
 }
 
+/// The hashes whose names are shared, and the blessed keys of two databases.
+fn shared_and_blessed(db: &Db) -> (u64, u64, Vec<Value>) {
+    let totals = &db.engine().totals;
+    let flags = ["user:7", "user:8", "plain", "large"].map(|key| db.run(&["BLESS", "GET", key]));
+    // What the stripes have done is published when they are let go.
+    (totals.shapes().hashes, totals.blessed(), flags.to_vec())
+}
+
+#[test]
+fn shared_names_and_blessings_survive() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    for number in 0..1000 {
+        let (key, number) = (format!("user:{number}"), number.to_string());
+        ok(
+            &db,
+            &["HSET", &key, "name", &number, "age", "30", "city", "x"],
+        );
+        if number.ends_with('7') {
+            ok(&db, &["BLESS", "SET", &key, "NO-EVICT"]);
+        }
+        ok(&db, &["SADD", "large", &number]);
+    }
+    for words in [
+        &["BLESS", "SET", "large", "NO-EVICT"][..],
+        &["SET", "plain", "1"],
+        &["BLESS", "SET", "plain", "NO-EVICT"],
+        &["SET", "plain", "2"],
+        &["SUNIONSTORE", "plain", "large", "large"],
+        &["RENAME", "user:17", "user:8"],
+        &["COPY", "user:7", "copy"],
+        &["DEL", "user:27"],
+        &["HDEL", "user:1", "age"],
+        &["MOVE", "user:37", "3"],
+        &["BLESS", "CLEAR", "user:47", "NO-EVICT"],
+    ] {
+        ok(&db, words);
+    }
+    let (before, sums) = (digest(&db), shared_and_blessed(&db));
+    assert!(sums.0 > 900, "{sums:?}");
+    assert_eq!(sums.1, 100);
+    let none = Value::Array(Vec::new());
+    assert!(sums.2.iter().all(|flags| *flags != none), "{sums:?}");
+    assert_eq!(db.run(&["BLESS", "GET", "copy"]), none);
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(digest(&db), before);
+    let again = shared_and_blessed(&db);
+    assert!(again.0 > 900 && (again.1, &again.2) == (sums.1, &sums.2));
+    ok(&db, &["BGREWRITEAOF"]);
+    wait_until(&db, "aof_rewrites", "1");
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(digest(&db), before);
+    let again = shared_and_blessed(&db);
+    assert!(again.0 > 900 && (again.1, &again.2) == (sums.1, &sums.2));
+}
+
 #[test]
 fn always_returns_when_it_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();

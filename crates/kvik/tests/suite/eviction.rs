@@ -160,6 +160,55 @@ fn volatile_policies_without_candidates_refuse() {
     }
 }
 
+#[test]
+fn blessed_keys_stay() {
+    for policy in evicting() {
+        for stripes in [1, 8] {
+            let options = Options::default().stripes(stripes);
+            let db = Db::in_memory(options.max_memory(LIMIT, policy));
+            for n in 0..100 {
+                run(&db, &format!("SET blessed:{n} {n:0200} PX 50000000"));
+                run(&db, &format!("BLESS SET blessed:{n} NO-EVICT"));
+            }
+            for n in 0..12_000 {
+                let reply = run(&db, &format!("SET key:{n} {n:0200} PX 100000000"));
+                assert!(reply.is_ok(), "{policy:?} {n}: {reply:?}");
+                assert!(held(&db) <= LIMIT + ONE_MORE, "{policy:?}: {}", held(&db));
+            }
+            let left = (0..100).filter(|n| exists(&db, &format!("blessed:{n}")));
+            assert_eq!(left.count(), 100, "{policy:?}");
+            assert!(evicted(&db) > 0, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn where_all_keys_are_blessed_a_quarter_more_is_used() {
+    let policy = EvictionPolicy::ALL
+        .iter()
+        .find(|(_, name)| *name == "allkeys-lru")
+        .map(|(policy, _)| *policy);
+    let options = Options::default().max_memory(LIMIT, policy.unwrap());
+    let db = Db::in_memory(options);
+    let mut client = db.connect();
+    let refused = (0..20_000).find(|n| {
+        // By itself the second command would find room by evicting what the first has written.
+        client.run(&["MULTI"]);
+        let reply = client.run(&["SET", &format!("key:{n}"), &format!("{n:0200}")]);
+        client.run(&["BLESS", "SET", &format!("key:{n}"), "NO-EVICT"]);
+        client.run(&["EXEC"]);
+        is_oom(&reply)
+    });
+    assert!(refused.is_some());
+    assert_eq!(evicted(&db), 0);
+    let quarter = LIMIT / 4;
+    let held = held(&db);
+    assert!(
+        held > LIMIT + quarter / 2 && held <= LIMIT + quarter + ONE_MORE,
+        "{held}"
+    );
+}
+
 /// Fills a store, uses some keys, and writes half as much again; returns how many of those used are
 /// left, and of as many others.
 fn survivors(policy: EvictionPolicy, used: impl Fn(&Db, u32)) -> (usize, usize) {

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use kvik::{Db, LoadError, LoadOptions, LoadPolicy, LoadProgress, LoadReport, Value};
+use kvik::{Db, LoadError, LoadOptions, LoadPolicy, LoadProgress, LoadReport, Options, Value};
 use kvik_client::{Client, Endpoint};
 use kvik_rdb::{Compression, FileFault, FileInfo, FileWriter, KeyHeader, KeyUsage, ObjectType};
 
@@ -180,6 +180,44 @@ fn with_threads(threads: usize) -> LoadOptions {
     LoadOptions {
         threads,
         ..LoadOptions::default()
+    }
+}
+
+#[test]
+fn room_is_made_for_no_more_keys_than_a_file_can_hold() {
+    let few = filled();
+    let db = Db::open(Options::default().stripes(2)).unwrap();
+    for n in 0..5000 {
+        db.set(format!("key:{n}").as_bytes(), b"v").unwrap();
+    }
+    // What the file says of the number of its keys, and whether its own length is known.
+    for (db, keys, is_known) in [
+        (&db, 5000, true),
+        (&db, 5000, false),
+        (&db, 3, true),
+        (&few, u64::MAX, true),
+        (&few, u64::MAX, false),
+    ] {
+        let mut file = FileWriter::new(Compression::Off, true);
+        file.database(0);
+        file.sizes(keys, keys);
+        let mut connection = db.connect();
+        let names = connection.run(&["KEYS", "*"]);
+        for key in names.as_slice().unwrap() {
+            save_key(&mut file, &mut connection, key.as_bytes().unwrap());
+        }
+        let file = file.finish().bytes;
+        let options = LoadOptions {
+            len: if is_known { file.len() as u64 } else { 0 },
+            ..with_threads(2)
+        };
+        let again = Db::open(Options::default().stripes(2)).unwrap();
+        again
+            .load(&mut &*file, &options, &LoadProgress::default())
+            .unwrap();
+        assert_eq!(again.run(&["DBSIZE"]), db.run(&["DBSIZE"]));
+        let memory = again.engine().totals.all().table_bytes as usize;
+        assert!(memory < 100_000 + 10 * file.len(), "{memory}");
     }
 }
 

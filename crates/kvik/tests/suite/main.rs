@@ -1,6 +1,7 @@
 //! The library through its public API.
 
 mod anything;
+mod batch;
 mod changes;
 mod crash;
 mod db;
@@ -10,6 +11,7 @@ mod feed;
 mod files;
 mod images;
 mod log;
+mod long_work;
 mod namespaces;
 mod restart;
 mod restore;
@@ -21,3 +23,4 @@ mod subscriber;
 mod support;
 mod totals;
 mod upgrade;
+mod without_threads;

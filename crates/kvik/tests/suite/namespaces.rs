@@ -4,13 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "only tests")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Db, EvictionPolicy, Options, Value};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::support::{manual, ok};
+use crate::support::{Lines, manual, ok};
 
 const LIMIT: u64 = 2 << 20;
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -38,6 +39,56 @@ fn figure(db: &Db, namespace: &str, name: &str) -> i64 {
 fn limit_payload(db: &Db, bytes: u64) {
     db.engine().settings.maxmemory_payload.store(bytes, Relaxed);
     db.memory_settings_changed();
+}
+
+/// Keys go in the order of their expiry, over all stripes of their namespace, whatever expires in
+/// others and whatever was deleted or put off before.
+#[test]
+fn by_time_to_live_keys_of_a_namespace_go_in_their_true_order() {
+    for own in ["own/", ""] {
+        let (options, _) = manual();
+        let lines = Arc::<Lines>::default();
+        let options = spaced(options).effect_log(Arc::clone(&lines) as _);
+        let db = Db::in_memory(options.max_memory(LIMIT, EvictionPolicy::VolatileTtl));
+        (0..500).for_each(|n| {
+            ok(&run(
+                &db,
+                &format!("SET early/{n} {n:0200} EX {}", 10 + n % 50),
+            ))
+        });
+        let mut left = BTreeMap::new();
+        for n in 0..2000 {
+            let seconds = 1000 + n * 7919 % 4000;
+            ok(&run(&db, &format!("SET {own}{n} {n:0200} EX {seconds}")));
+            left.insert(n.to_string(), seconds);
+        }
+        for n in (0..2000).step_by(3) {
+            run(&db, &format!("DEL {own}{n}"));
+            left.remove(&n.to_string());
+        }
+        for n in (1..2000).step_by(6) {
+            run(&db, &format!("EXPIRE {own}{n} 20000"));
+            left.insert(n.to_string(), 20_000);
+        }
+        lines.take();
+        (0..12_000).for_each(|n| ok(&run(&db, &format!("SET {own}late:{n} {n:0200} EX 90000"))));
+        let mut gone = 0;
+        for line in lines.take() {
+            let Some(key) = line.strip_prefix("DEL ") else {
+                continue;
+            };
+            let key = key.strip_prefix(own).unwrap();
+            let first = left.values().copied().min().unwrap_or(90_000);
+            assert_eq!(
+                left.remove(key).unwrap_or(90_000),
+                first,
+                "{own}{key} is the {gone}th"
+            );
+            gone += 1;
+        }
+        assert!(gone > 1400 && left.is_empty(), "{gone}");
+        assert_eq!(figure(&db, "early", "keys"), 500);
+    }
 }
 
 #[test]

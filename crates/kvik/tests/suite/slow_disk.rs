@@ -74,10 +74,12 @@ impl Disk for SlowDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskWriter>> {
         let writer = SystemDisk.create(path)?;
-        let is_log = path.to_string_lossy().contains("appendonly");
-        Ok(match is_log {
-            true => writer,
-            false => Box::new(SlowWriter(writer, Arc::clone(&self.0))),
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Snapshots and bases.
+        let is_image = name.starts_with("temp-") && !name.contains("manifest");
+        Ok(match is_image {
+            false => writer,
+            true => Box::new(SlowWriter(writer, Arc::clone(&self.0))),
         })
     }
 
@@ -146,12 +148,53 @@ fn writes_are_put_off_while_too_much_waits_for_a_snapshot() {
         walk()
     );
     assert!(walk().deferred > 0);
+    assert_eq!(walk().keys_total, KEYS as u64);
+    assert!(walk().keys <= walk().keys_total);
     assert!(db.get(b"key:1").unwrap().is_some(), "reads go on");
     disk.0.set(false);
     client.run_between(&["SET", "key:0", "newer"], |_| std::thread::yield_now());
     while is_saving() {
         std::thread::yield_now();
     }
-    assert_eq!(walk().buffer_bytes, 0);
+    assert_eq!((walk().buffer_bytes, walk().keys_total), (0, 0));
     assert!(!db.engine().persistence().status().save.failed);
+}
+
+#[test]
+fn flushall_gives_up_a_snapshot_and_begins_a_rewrite_anew() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), SlowDisk::default());
+    let options = || Options::from(dir.path()).stripes(16);
+    let db = Db::open(options().on_disk(Arc::new(disk.clone()))).unwrap();
+    let status = || db.engine().persistence().status();
+    // More than is gathered before a write.
+    let value = vec![b'x'; 1000];
+    let fill = || (0..KEYS).for_each(|n| db.set(format!("key:{n}").as_bytes(), &value).unwrap());
+    let wait = |is_there: &dyn Fn() -> bool| {
+        while !is_there() {
+            std::thread::yield_now();
+        }
+    };
+
+    fill();
+    disk.0.set(true);
+    assert_eq!(db.run(&["BGSAVE"]).as_error(), None);
+    wait(&|| status().save.running_s.is_some());
+    assert_eq!(db.run(&["FLUSHALL"]).as_error(), None);
+    disk.0.set(false);
+    wait(&|| status().save.running_s.is_none());
+    assert_eq!((status().save.count, status().save.failed), (0, false));
+    assert!(!dir.path().join("dump.rdb").exists());
+
+    fill();
+    disk.0.set(true);
+    assert_eq!(db.run(&["BGREWRITEAOF"]).as_error(), None);
+    wait(&|| status().rewrite.running_s.is_some());
+    assert_eq!(db.run(&["FLUSHALL"]).as_error(), None);
+    db.set(b"after", b"1").unwrap();
+    disk.0.set(false);
+    wait(&|| status().rewrite.count == 1 && status().rewrite.running_s.is_none());
+    drop(db);
+    let db = Db::open(options()).unwrap();
+    assert_eq!(db.run(&["DBSIZE"]).as_int(), Some(1));
+    assert_eq!(db.get(b"after").unwrap().as_deref(), Some(&b"1"[..]));
 }

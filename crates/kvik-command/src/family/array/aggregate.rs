@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use kvik_resp::LongDouble;
 use kvik_store::{IntText, StringRef};
 
-use super::{array, index};
+use super::{array, index, visit_range};
 use crate::{Ctx, Error};
 
 /// Sums of integers up to this size have the same digits in extended precision.
@@ -95,6 +95,13 @@ enum Sum {
 }
 
 impl Sum {
+    fn of(number: Number) -> Self {
+        match number {
+            Number::Whole(n) => Self::Whole(n.into()),
+            Number::Real(number) => Self::Real(number),
+        }
+    }
+
     fn add(self, number: Number) -> Self {
         match (self, number) {
             (Self::Whole(sum), Number::Whole(n)) => {
@@ -150,52 +157,76 @@ pub(super) fn arop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ if args.len() != 5 => return Err(Error::arity(ctx.command)),
         _ => {}
     }
-    let array = array(ctx.keys.read(ctx.key(1)))?;
-    let values = array.into_iter().flat_map(|it| it.range(from, to));
-    let values = values.map(|(_, value)| value);
-    let reply = &mut ctx.reply;
+    array(ctx.keys.read(ctx.key(1)))?;
     match operation {
-        Operator::Used => reply.integer(values.count() as i64),
-        Operator::Same => {
-            let (text, mut room) = (&args[5], IntText::default());
-            let same = values.filter(|value| value.text(&mut room) == text);
-            reply.integer(same.count() as i64);
+        Operator::Used => {
+            let mut used = 0;
+            each_value(ctx, from, to, |_| used += 1)?;
+            ctx.reply.integer(used);
         }
-        Operator::Bits(join) => match values
-            .filter_map(Number::of)
-            .filter_map(Number::bits)
-            .reduce(join)
-        {
-            Some(bits) => reply.integer(bits),
-            None => reply.null(),
-        },
-        Operator::Sum => {
-            let mut numbers = values.filter_map(Number::of);
-            match numbers.next() {
-                Some(first) => {
-                    let first = match first {
-                        Number::Whole(n) => Sum::Whole(n.into()),
-                        Number::Real(number) => Sum::Real(number),
-                    };
-                    reply.bulk_str(&numbers.fold(first, Sum::add).text());
+        Operator::Same => {
+            let (text, mut room, mut same) = (&args[5], IntText::default(), 0);
+            each_value(ctx, from, to, |value| {
+                same += i64::from(value.text(&mut room) == text);
+            })?;
+            ctx.reply.integer(same);
+        }
+        Operator::Bits(join) => {
+            let mut bits = None;
+            each_value(ctx, from, to, |value| {
+                if let Some(more) = Number::of(value).and_then(Number::bits) {
+                    bits = Some(bits.map_or(more, |bits| join(bits, more)));
                 }
-                None => reply.null(),
+            })?;
+            match bits {
+                Some(bits) => ctx.reply.integer(bits),
+                None => ctx.reply.null(),
             }
+        }
+        Operator::Sum => {
+            let mut sum = None;
+            each_value(ctx, from, to, |value| {
+                if let Some(number) = Number::of(value) {
+                    sum = Some(sum.map_or(Sum::of(number), |sum: Sum| sum.add(number)));
+                }
+            })?;
+            tell(ctx, sum.map(Sum::text));
         }
         Operator::Least | Operator::Greatest => {
             let wanted = match operation {
                 Operator::Least => Ordering::Less,
                 _ => Ordering::Greater,
             };
-            let better = |best: Number, number: Number| match number.order(best) == wanted {
-                true => number,
-                false => best,
-            };
-            match values.filter_map(Number::of).reduce(better) {
-                Some(best) => reply.bulk_str(&best.real().general()),
-                None => reply.null(),
-            }
+            let mut best: Option<Number> = None;
+            each_value(ctx, from, to, |value| {
+                if let Some(number) = Number::of(value)
+                    && best.is_none_or(|best| number.order(best) == wanted)
+                {
+                    best = Some(number);
+                }
+            })?;
+            tell(ctx, best.map(|best| best.real().general()));
         }
     }
     Ok(())
+}
+
+fn tell(ctx: &mut Ctx<'_>, number: Option<String>) {
+    match number {
+        Some(number) => ctx.reply.bulk_str(&number),
+        None => ctx.reply.null(),
+    }
+}
+
+/// Visits the values of a range, some at a time.
+fn each_value(
+    ctx: &mut Ctx<'_>,
+    from: u64,
+    to: u64,
+    mut visit: impl FnMut(StringRef<'_>),
+) -> Result<(), Error> {
+    visit_range(ctx, from, to, |_, _, value| {
+        visit(value);
+        true
+    })
 }

@@ -8,7 +8,7 @@ use memchr::memmem;
 use regex::bytes::Regex;
 
 use super::scan::limit;
-use super::{array, expression, index, write_value};
+use super::{array, expression, index, visit_range, write_value};
 use crate::glob::glob_match;
 use crate::{Ctx, Error};
 
@@ -189,22 +189,21 @@ pub(super) fn argrep(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let last = array.len().saturating_sub(1);
     let (deferred, mut count) = (ctx.reply.deferred_array(), 0);
     let mut room = IntText::default();
-    for (index, value) in array.range(from.index(last), to.index(last)) {
+    let (first, last) = (from.index(last), to.index(last));
+    visit_range(ctx, first, last, |reply, index, value| {
         if !request.is_met(value.text(&mut room)) {
-            continue;
+            return true;
         }
         if request.with_values {
-            ctx.reply.array(2);
+            reply.array(2);
         }
-        ctx.reply.unsigned(index);
+        reply.unsigned(index);
         if request.with_values {
-            write_value(&mut ctx.reply, Some(value));
+            write_value(reply, Some(value));
         }
         count += 1;
-        if count as u64 == request.limit {
-            break;
-        }
-    }
+        (count as u64) < request.limit
+    })?;
     ctx.reply.finish_array(deferred, count);
     Ok(())
 }

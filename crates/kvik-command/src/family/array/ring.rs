@@ -3,18 +3,25 @@
 use kvik_resp::parse_i64;
 use kvik_store::{ArrayMut, Entry};
 
-use super::scan::write_positions;
+use super::scan::write_range;
 use super::{INVALID_INDEX, POSITIONS_MAX, array, ensure_size, unsigned};
 use crate::{Ctx, Error};
 
 pub(super) fn arinsert(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let values = ctx.args.tail(2);
     ensure_size(values.iter())?;
-    let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
-    let last = array.insert(values.iter());
-    drop(array);
-    ctx.reply
-        .unsigned(last.ok_or(Error::text("insert index overflow"))?);
+    const OVERFLOW: Error = Error::text("insert index overflow");
+    let cursor = array(ctx.keys.peek(ctx.key(1)))?.and_then(|array| array.cursor());
+    if values.len() as u64 > ArrayMut::END - cursor.map_or(0, |cursor| cursor + 1) {
+        return Err(OVERFLOW);
+    }
+    let mut last = None;
+    ctx.change_in_slices(values.len(), |ctx, slice| {
+        let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
+        last = array.insert(values.slice(slice).iter());
+        Ok(())
+    })?;
+    ctx.reply.unsigned(last.ok_or(OVERFLOW)?);
     Ok(())
 }
 
@@ -27,9 +34,12 @@ pub(super) fn arring(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let values = args.tail(3);
     ensure_size(values.iter())?;
-    let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
-    let last = array.insert_in_ring(size, values.iter());
-    drop(array);
+    let mut last = 0;
+    ctx.change_in_slices(values.len(), |ctx, slice| {
+        let mut array = ctx.keys.entry(ctx.key(1)).array_mut()?;
+        last = array.insert_in_ring(size, values.slice(slice).iter());
+        Ok(())
+    })?;
     ctx.reply.unsigned(last);
     Ok(())
 }
@@ -97,8 +107,8 @@ pub(super) fn arlastitems(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     for (first, last) in parts {
         match is_back {
-            true => write_positions(&mut ctx.reply, array, last, first),
-            false => write_positions(&mut ctx.reply, array, first, last),
+            true => write_range(ctx, last, first)?,
+            false => write_range(ctx, first, last)?,
         }
     }
     Ok(())

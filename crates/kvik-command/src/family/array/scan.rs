@@ -3,7 +3,7 @@
 use kvik_resp::{Args, Reply};
 use kvik_store::ArrayRef;
 
-use super::{POSITIONS_MAX, array, index, write_value};
+use super::{POSITIONS_MAX, array, index, visit_range, write_value};
 use crate::{Ctx, Error};
 
 pub(super) fn argetrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -16,14 +16,32 @@ pub(super) fn argetrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let count = from.abs_diff(to) as usize + 1;
     ctx.reply.array(count);
     match array {
-        Some(array) => write_positions(&mut ctx.reply, array, from, to),
-        None => (0..count).for_each(|_| ctx.reply.null()),
+        Some(_) => write_range(ctx, from, to),
+        None => {
+            (0..count).for_each(|_| ctx.reply.null());
+            Ok(())
+        }
     }
-    Ok(())
+}
+
+/// Writes what is at every position of the array at word 1 from one to another, some at a time.
+pub(super) fn write_range(ctx: &mut Ctx<'_>, from: u64, to: u64) -> Result<(), Error> {
+    let count = from.abs_diff(to) as usize + 1;
+    ctx.read_in_slices(count, |ctx, slice| {
+        let Some(array) = array(ctx.keys.peek(ctx.key(1)))? else {
+            return Ok(());
+        };
+        let at = |nth: usize| match from <= to {
+            true => from + nth as u64,
+            false => from - nth as u64,
+        };
+        write_positions(&mut ctx.reply, array, at(slice.start), at(slice.end - 1));
+        Ok(())
+    })
 }
 
 /// Writes what is at every position from one to another, in that order.
-pub(super) fn write_positions(reply: &mut Reply<'_>, array: ArrayRef<'_>, from: u64, to: u64) {
+fn write_positions(reply: &mut Reply<'_>, array: ArrayRef<'_>, from: u64, to: u64) {
     let mut elements = array.range(from, to).peekable();
     let mut at = from;
     loop {
@@ -53,20 +71,15 @@ pub(super) fn arscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         6 => return Err(Error::SYNTAX),
         _ => return Err(Error::arity(ctx.command)),
     };
-    let Some(array) = array(ctx.keys.read(ctx.key(1)))? else {
-        ctx.reply.array(0);
-        return Ok(());
-    };
+    array(ctx.keys.read(ctx.key(1)))?;
     let (deferred, mut count) = (ctx.reply.deferred_array(), 0);
-    for (index, value) in array.range(from, to) {
-        ctx.reply.array(2);
-        ctx.reply.unsigned(index);
-        write_value(&mut ctx.reply, Some(value));
+    visit_range(ctx, from, to, |reply, index, value| {
+        reply.array(2);
+        reply.unsigned(index);
+        write_value(reply, Some(value));
         count += 1;
-        if count as u64 == limit {
-            break;
-        }
-    }
+        (count as u64) < limit
+    })?;
     ctx.reply.finish_array(deferred, count);
     Ok(())
 }

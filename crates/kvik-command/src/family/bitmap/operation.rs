@@ -14,6 +14,11 @@ use kvik_store::{Expiry, Guard, IntText, NewString, TextRef, ValueRef};
 use crate::family::string::store_raw;
 use crate::{Ctx, Error};
 
+/// Bytes of a source that count as an element, and those that are combined while the stripes are
+/// held once.
+const ELEMENT_BYTES: usize = 1024;
+const SLICE_BYTES: usize = 4 * CHUNK_BYTES;
+
 /// The bits that the result holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -86,8 +91,12 @@ pub(super) fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             store_raw(&mut ctx.keys, &args[2], &result, Expiry::Clear);
         }
         _ => {
+            ctx.weigh(sources * (len / ELEMENT_BYTES))?;
             let mut result = Rope::new();
             while result.len() < len {
+                if !result.is_empty() && result.len().is_multiple_of(SLICE_BYTES) {
+                    ctx.breathe()?;
+                }
                 let window = result.len()..len.min(result.len() + CHUNK_BYTES);
                 if operation != Operation::Not && is_hole(ctx, &window) {
                     result.append_zeros(window.len());

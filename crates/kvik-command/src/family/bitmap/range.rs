@@ -5,7 +5,11 @@ use std::ops::Range;
 use kvik_store::{IntText, TextRef};
 
 use super::bits;
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
+
+/// Bits that count as an element, and those that are counted while the stripe is held once.
+const ELEMENT_BITS: usize = 8 << 10;
+const SLICE_BITS: usize = 8 << 18;
 
 /// A part of a string as a client names it: both ends belong to it, negative ones count from the
 /// end.
@@ -57,6 +61,12 @@ impl Part {
         start as usize * unit..end as usize * unit
     }
 
+    /// The first clear bit behind a string of `len` bytes, if that counts and is looked for.
+    fn clear_behind(self, bit: bool, len: usize) -> Option<usize> {
+        let endless = !bit && self.end.is_none() && !self.bits(len).is_empty();
+        endless.then_some(len * 8)
+    }
+
     /// Both ends count from the end of the string, and are the wrong way round.
     fn is_reversed(self) -> bool {
         self.end
@@ -79,16 +89,40 @@ pub(super) fn bitcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let count = match string {
         // A string of one byte or bit would else be counted, as both ends are drawn to its front.
         Some(string) if !part.is_reversed() => {
-            let mut room = IntText::default();
-            let slices = slices(string, part.bits(string.len()), &mut room);
-            slices
-                .map(|(slice, bits, _)| bits::count(slice, bits))
-                .sum()
+            let bits = part.bits(string.len());
+            match bits.len() > SLICE_BITS {
+                false => count(string, bits),
+                true => count_in_slices(ctx, bits)?,
+            }
         }
         _ => 0,
     };
     ctx.reply.integer(count as i64);
     Ok(())
+}
+
+/// The bits that are set among these of a string.
+fn count(string: TextRef<'_>, bits: Range<usize>) -> u64 {
+    let mut room = IntText::default();
+    let slices = slices(string, bits, &mut room);
+    slices
+        .map(|(slice, bits, _)| bits::count(slice, bits))
+        .sum()
+}
+
+/// The same, with others let in between.
+#[cold]
+fn count_in_slices(ctx: &mut Ctx<'_>, bits: Range<usize>) -> Result<u64, Error> {
+    ctx.weigh(bits.len() / ELEMENT_BITS)?;
+    let mut set = 0;
+    for start in bits.clone().step_by(SLICE_BITS) {
+        if start > bits.start {
+            ctx.breathe()?;
+        }
+        let view = ctx.keys.view(ctx.key(1)).ok_or(Error::NO_SUCH_KEY)?;
+        set += count(view.string()?, start..bits.end.min(start + SLICE_BITS));
+    }
+    Ok(set)
 }
 
 pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -100,6 +134,10 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let part = Part::parse(ctx, 3)?;
     let string = ctx.keys.read_string(ctx.key(1))?;
     let position = match string {
+        Some(string) if part.bits(string.len()).len() > SLICE_BITS => {
+            let len = string.len();
+            find_in_slices(ctx, bit, part.bits(len))?.or_else(|| part.clear_behind(bit, len))
+        }
         Some(string) => position(string, bit, part),
         // No key is an endless row of clear bits.
         None => (!bit).then_some(0),
@@ -130,29 +168,70 @@ pub(super) fn bitrangeintarray(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let string = ctx.keys.read_string(ctx.key(1))?;
     let string = string.filter(|_| !part.is_reversed());
-    let reply = &mut ctx.reply;
-    let (array, mut len) = (reply.deferred_array(), 0);
-    if let Some(string) = string {
-        let mut room = IntText::default();
-        for (slice, mut bits, before) in slices(string, part.bits(string.len()), &mut room) {
-            while let Some(found) = bits::find(slice, bit, bits.clone()).filter(|_| len < limit) {
-                reply.integer((before + found) as i64);
+    let mut bits = string.map_or(0..0, |string| part.bits(string.len()));
+    let (array, mut len) = (ctx.reply.deferred_array(), 0);
+    while !bits.is_empty() && len < limit {
+        let view = ctx.keys.view(ctx.key(1)).ok_or(Error::NO_SUCH_KEY)?;
+        let page = bits.start..bits.end.min(bits.start + SLICE_BITS);
+        let most = limit.min(len + SLICE as u64);
+        bits.start = page.end;
+        let (string, mut room) = (view.string()?, IntText::default());
+        for (slice, mut inside, before) in slices(string, page, &mut room) {
+            while let Some(found) = bits::find(slice, bit, inside.clone()) {
+                if len == most {
+                    // The rest is for the next page.
+                    bits.start = bits.start.min(before + found);
+                    break;
+                }
+                ctx.reply.integer((before + found) as i64);
                 len += 1;
-                bits.start = found + 1;
+                inside.start = found + 1;
             }
         }
+        if !bits.is_empty() && len < limit {
+            // How many there are is not known before: so many that the rest is done elsewhere.
+            let left = usize::try_from(limit - len).unwrap_or(usize::MAX);
+            ctx.weigh((bits.len() / 64).min(left))?;
+            ctx.breathe()?;
+        }
     }
-    reply.finish_array(array, len as usize);
+    ctx.keys.rest();
+    ctx.reply.finish_array(array, len as usize);
     Ok(())
+}
+
+/// The first bit that is so among many, with others let in between.
+#[cold]
+fn find_in_slices(
+    ctx: &mut Ctx<'_>,
+    bit: bool,
+    bits: Range<usize>,
+) -> Result<Option<usize>, Error> {
+    for start in bits.clone().step_by(SLICE_BITS) {
+        if start > bits.start {
+            // Most searches end before.
+            ctx.weigh(bits.len() / ELEMENT_BITS)?;
+            ctx.breathe()?;
+        }
+        let view = ctx.keys.view(ctx.key(1)).ok_or(Error::NO_SUCH_KEY)?;
+        let found = find(view.string()?, bit, start..bits.end.min(start + SLICE_BITS));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// The first bit among these that is so.
+fn find(string: TextRef<'_>, bit: bool, bits: Range<usize>) -> Option<usize> {
+    slices(string, bits, &mut IntText::default())
+        .find_map(|(slice, bits, before)| Some(before + bits::find(slice, bit, bits)?))
 }
 
 /// Where the bit is first. Behind a string all bits are clear, unless the part has an end.
 fn position(string: TextRef<'_>, bit: bool, part: Part) -> Option<usize> {
-    let bits = part.bits(string.len());
-    let endless = !bit && part.end.is_none() && !bits.is_empty();
-    slices(string, bits, &mut IntText::default())
-        .find_map(|(slice, bits, before)| Some(before + bits::find(slice, bit, bits)?))
-        .or_else(|| endless.then_some(string.len() * 8))
+    let len = string.len();
+    find(string, bit, part.bits(len)).or_else(|| part.clear_behind(bit, len))
 }
 
 /// The bytes that hold `bits`, in slices: for each the bits in it, and how many are before it.

@@ -68,6 +68,7 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
     add("tot-net-out", &client.bytes_out.load(Relaxed));
     add("tot-cmds", &client.commands.load(Relaxed));
     add("pinned", &client.pinned.load(Relaxed));
+    add("waited-ms", &(client.waited_us.load(Relaxed) / 1000));
     line
 }
 
@@ -87,6 +88,7 @@ pub(super) fn flags(client: &Client) -> String {
         ('U', client.fd >= 0 && client.addr.starts_with('/')),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
+        ('I', client.imports.load(Relaxed)),
     ];
     let set: String = marks
         .iter()

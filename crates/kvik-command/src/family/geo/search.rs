@@ -1,14 +1,16 @@
 //! GEOSEARCH, and GEORADIUS with its like: the members inside an area, returned or stored.
 
+use std::ops::Range;
+
 use kvik_resp::{Args, Reply};
-use kvik_store::{ScoreRange, StringRef, UnixMs, ZsetRef};
+use kvik_store::{IntText, ScoreRange, ScoredMember, StringRef, UnixMs, ZsetRef};
 
 use super::area::{Area, AreaShape, centroid};
 use super::cell::{Cell, Point};
 use super::{length, point, reply_distance, reply_point, unit};
 use crate::declare::{InvalidKeys, KeyFlags};
-use crate::family::zset::{Results, expiry_in, read, reply_name, zset};
-use crate::{Ctx, Error};
+use crate::family::zset::{Results, expiry_in, read, reply_name, zset as zset_of};
+use crate::{Ctx, Error, SLICE};
 
 /// Which of the commands it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +57,27 @@ struct GeoQuery<'a> {
 }
 
 /// A member inside.
-struct Hit<'c> {
-    name: StringRef<'c>,
+struct Hit {
+    /// Where its name is among all names.
+    name: Range<usize>,
     score: f64,
     point: Point,
     metres: f64,
+    /// When it expires, where that matters.
+    expire_at: Option<UnixMs>,
+}
+
+/// The members inside.
+#[derive(Default)]
+struct Hits {
+    names: Vec<u8>,
+    all: Vec<Hit>,
+}
+
+impl Hits {
+    fn name(&self, hit: &Hit) -> StringRef<'_> {
+        StringRef::Bytes(&self.names[hit.name.clone()])
+    }
 }
 
 pub(super) fn geosearch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -115,15 +133,13 @@ fn run(ctx: &mut Ctx<'_>, form: GeoCommand) -> Result<(), Error> {
     // What is due is deleted, and other types are refused before anything else.
     read(ctx, &args[source])?;
     let request = GeoQuery::parse(ctx, form)?;
-    let zset = ctx.keys.view(&args[source]).map(zset).transpose()?;
-    let found = match (zset, request.area()) {
-        (Some(zset), Some(area)) => request.find(zset, &area),
-        _ => Vec::new(),
+    let found = match request.area() {
+        Some(area) => request.find(ctx, &args[source], &area)?,
+        None => Hits::default(),
     };
     match request.store {
         Some(destination) => {
-            let expiry = |name| zset.and_then(|zset| expiry_in(zset, name));
-            let results = request.results(&found, expiry);
+            let mut results = request.results(&found);
             results.store(&mut ctx.keys, destination)?;
             ctx.reply.integer(results.len() as i64);
         }
@@ -169,7 +185,7 @@ impl<'a> GeoQuery<'a> {
         let mut request = Self::default();
         // The key was met in `run`, so it is of the right type and not due.
         let view = ctx.keys.view(&ctx.args[form.source()]);
-        let zset = view.map(zset).transpose()?;
+        let zset = view.map(zset_of).transpose()?;
         match form {
             GeoCommand::Search => {}
             GeoCommand::SearchStore => request.store = ctx.args.get(1),
@@ -379,31 +395,18 @@ impl<'a> GeoQuery<'a> {
     }
 
     /// The members that are asked for, in order.
-    fn find<'c>(&self, zset: ZsetRef<'c>, area: &Area) -> Vec<Hit<'c>> {
-        // Cells are ranges of scores. They reach beyond the area, so every member is tested itself.
-        let inside = area.cover().into_iter().flat_map(|cell| {
-            let members = zset.range(zset.ranks_of_scores(&scores(cell)), false);
-            members.filter_map(|member| {
-                let score = member.score();
-                let point = Point::of_score(score);
-                let metres = area.distance_inside(point)?;
-                Some(Hit {
-                    name: member.name,
-                    score,
-                    point,
-                    metres,
-                })
-            })
-        });
+    fn find(&self, ctx: &mut Ctx<'_>, key: &[u8], area: &Area) -> Result<Hits, Error> {
         let limit = if self.count == 0 {
             usize::MAX
         } else {
             self.count
         };
-        // With ANY those that come first will do.
-        let mut found: Vec<_> = inside
-            .take(if self.any { limit } else { usize::MAX })
-            .collect();
+        let mut hits = self.inside(ctx, key, area, limit)?;
+        // No key is needed for the order.
+        if hits.all.len() > SLICE {
+            ctx.keys.rest();
+        }
+        let found = &mut hits.all;
         // COUNT alone asks for the nearest ones, which takes an order.
         let closest_first = self.count != 0 && !self.any;
         match self.order.or(closest_first.then_some(Order::Nearest)) {
@@ -412,35 +415,86 @@ impl<'a> GeoQuery<'a> {
             None => {}
         }
         found.truncate(limit);
-        found
+        Ok(hits)
     }
 
-    fn results<'c>(
+    /// The members inside, some at a time; with ANY those that come first will do.
+    fn inside(
         &self,
-        found: &[Hit<'c>],
-        expiry: impl Fn(StringRef<'c>) -> Option<UnixMs>,
-    ) -> Results {
+        ctx: &mut Ctx<'_>,
+        key: &[u8],
+        area: &Area,
+        limit: usize,
+    ) -> Result<Hits, Error> {
+        let mut hits = Hits::default();
+        let Some(zset) = ctx.keys.view(key).map(zset_of).transpose()? else {
+            return Ok(hits);
+        };
+        // Cells are ranges of scores. They reach beyond the area, so every member is tested itself.
+        let cells = area.cover().into_iter();
+        let cells: Vec<Range<usize>> = cells
+            .map(|cell| zset.ranks_of_scores(&scores(cell)))
+            .collect();
+        let (total, mut looked) = (cells.iter().map(Range::len).sum(), 0);
+        for ranks in cells {
+            for start in ranks.clone().step_by(SLICE) {
+                if looked >= SLICE {
+                    ctx.weigh(total)?;
+                    ctx.breathe()?;
+                    looked = 0;
+                }
+                let Some(zset) = ctx.keys.view(key).map(zset_of).transpose()? else {
+                    return Ok(hits);
+                };
+                let slice = start..ranks.end.min(start + SLICE);
+                looked += slice.len();
+                for member in zset.range(slice, false) {
+                    if let Some(metres) = area.distance_inside(Point::of_score(member.score())) {
+                        self.take_hit(&mut hits, zset, member, metres);
+                        if self.any && hits.all.len() == limit {
+                            return Ok(hits);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(hits)
+    }
+
+    fn take_hit(&self, hits: &mut Hits, zset: ZsetRef<'_>, member: ScoredMember<'_>, metres: f64) {
+        let (start, mut room) = (hits.names.len(), IntText::default());
+        hits.names.extend_from_slice(member.name.text(&mut room));
+        hits.all.push(Hit {
+            name: start..hits.names.len(),
+            score: member.score(),
+            point: Point::of_score(member.score()),
+            metres,
+            expire_at: self.store.and_then(|_| expiry_in(zset, member.name)),
+        });
+    }
+
+    fn results(&self, found: &Hits) -> Results {
         let mut results = Results::default();
-        for one in found {
+        for one in &found.all {
             let score = if self.store_distance {
                 one.metres / self.unit
             } else {
                 one.score
             };
-            results.push(one.name, score, expiry(one.name));
+            results.push(found.name(one), score, one.expire_at);
         }
         results
     }
 
-    fn answer(&self, reply: &mut Reply<'_>, found: &[Hit<'_>]) {
+    fn answer(&self, reply: &mut Reply<'_>, found: &Hits) {
         let details = [self.with_distance, self.with_hash, self.with_coordinates];
         let details = details.iter().filter(|&&wanted| wanted).count();
-        reply.array(found.len());
-        for one in found {
+        reply.array(found.all.len());
+        for one in &found.all {
             if details > 0 {
                 reply.array(1 + details);
             }
-            reply_name(reply, one.name);
+            reply_name(reply, found.name(one));
             if self.with_distance {
                 reply_distance(reply, one.metres / self.unit);
             }

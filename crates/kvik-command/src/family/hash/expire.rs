@@ -1,9 +1,9 @@
 //! When fields expire: the HEXPIRE, HTTL and HEXPIRETIME commands, HPERSIST.
 
-use kvik_store::{Field, HashMut, UnixMs};
+use kvik_store::{Field, HashMut, HashRef, UnixMs};
 
 use super::options::{WRONG_NUMBER, counted, fields_word, listed};
-use super::read;
+use super::{hash, read};
 use crate::family::deadline::TimeFormat;
 use crate::family::key::{Conditions, to_seconds};
 use crate::{Ctx, Error};
@@ -48,22 +48,25 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
         Some(field) if !conditions.hold(field.expire_at, at) => REFUSED,
         Some(_) => CHANGED,
     };
-    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     ctx.reply.array(names.len());
-    if past {
-        for name in names {
-            let judged = judge(hash.view().get(name));
-            ctx.reply
-                .integer(deleted_if_changed(&mut hash, name, judged));
+    ctx.change_in_slices(names.len(), |ctx, slice| {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        let names = names.slice(slice);
+        if past {
+            for name in names {
+                let judged = judge(hash.view().get(name));
+                ctx.reply
+                    .integer(deleted_if_changed(&mut hash, name, judged));
+            }
+            return Ok(());
         }
-        return Ok(());
-    }
-    hash.expire(names, at, |field| {
-        let judged = judge(field);
-        ctx.reply.integer(judged);
-        judged == CHANGED
-    });
-    Ok(())
+        hash.expire(names, at, |field| {
+            let judged = judge(field);
+            ctx.reply.integer(judged);
+            judged == CHANGED
+        });
+        Ok(())
+    })
 }
 
 /// Deletes a field instead of giving it a time that is past.
@@ -76,12 +79,14 @@ fn deleted_if_changed(hash: &mut HashMut<'_>, name: &[u8], judged: i64) -> i64 {
 
 pub(super) fn hpersist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let names = listed(ctx, WRONG_NUMBER)?;
-    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     ctx.reply.array(names.len());
-    hash.persist(names, |field| {
-        ctx.reply.integer(expiry(field, |_| CHANGED));
-    });
-    Ok(())
+    ctx.change_in_slices(names.len(), |ctx, slice| {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        hash.persist(names.slice(slice), |field| {
+            ctx.reply.integer(expiry(field, |_| CHANGED));
+        });
+        Ok(())
+    })
 }
 
 pub(super) fn httl(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -105,13 +110,16 @@ pub(super) fn hpexpiretime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn tell_expiries(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), Error> {
     let names = listed(ctx, Error::SYNTAX)?;
     let key = ctx.key(1);
-    let hash = read(&mut ctx.keys, key)?;
+    read(&mut ctx.keys, key)?;
     ctx.reply.array(names.len());
-    for name in names {
-        let field = hash.and_then(|hash| hash.get(name));
-        ctx.reply.integer(expiry(field, |at| tell(at) as i64));
-    }
-    Ok(())
+    ctx.read_in_slices(names.len(), |ctx, slice| {
+        let hash = ctx.keys.view(key).map(hash).transpose()?;
+        for name in names.slice(slice) {
+            let field = hash.and_then(|hash: HashRef<'_>| hash.get(name));
+            ctx.reply.integer(expiry(field, |at| tell(at) as i64));
+        }
+        Ok(())
+    })
 }
 
 /// The reply for a field; `tell` gives that of one that expires.

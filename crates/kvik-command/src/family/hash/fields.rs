@@ -1,12 +1,12 @@
 //! HSETEX, HGETEX and HGETDEL: values and expiries of several fields at once.
 
-use kvik_resp::Args;
-use kvik_store::{Expiry, HashMut, StringRef};
+use kvik_resp::{Args, Reply};
+use kvik_store::{Expiry, HashMut, HashRef, StringRef};
 
 use super::options::{
     FieldCommand, FieldCondition, FieldOptions, WRONG_NUMBER, counted, fields_word, listed,
 };
-use super::{read, reply_value};
+use super::{hash, read, reply_value, reply_values};
 use crate::family::deadline::Life;
 use crate::{Ctx, Error};
 
@@ -17,15 +17,16 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // A wrong type and an unmet condition of the key win over a bad time.
     let expiry = expiry(ctx, options.life);
     let past = matches!(expiry, Ok(Expiry::At(at)) if ctx.keys.is_past(at));
-    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
-    let mut held = options.key.holds(hash.existed());
+    let mut held = true;
+    if expiry.is_err() || options.key != FieldCondition::Always {
+        let hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        held = options.key.holds(hash.existed());
+    }
     if held {
         let expiry = expiry?;
-        held = all_hold(&hash, pairs, options.fields);
-        match expiry {
-            _ if !held => {}
-            _ if past => remove_all(&mut hash, pairs),
-            _ => set_all(&mut hash, pairs, expiry),
+        held = all_hold(ctx, pairs, options.fields)?;
+        if held {
+            change_all(ctx, pairs, expiry, past)?;
         }
     }
     ctx.reply.integer(i64::from(held));
@@ -45,9 +46,34 @@ fn names(pairs: Args<'_>) -> impl Iterator<Item = &[u8]> {
     pairs.iter().step_by(2)
 }
 
-fn all_hold(hash: &HashMut<'_>, pairs: Args<'_>, condition: FieldCondition) -> bool {
-    condition == FieldCondition::Always
-        || names(pairs).all(|name| condition.holds(hash.view().get(name).is_some()))
+fn all_hold(ctx: &mut Ctx<'_>, pairs: Args<'_>, condition: FieldCondition) -> Result<bool, Error> {
+    let mut hold = true;
+    if condition != FieldCondition::Always {
+        ctx.read_in_slices(pairs.len() / 2, |ctx, slice| {
+            let hash = ctx.keys.peek(ctx.key(1)).map(hash).transpose()?;
+            let has = |name| hash.is_some_and(|hash: HashRef<'_>| hash.get(name).is_some());
+            let pairs = pairs.slice(2 * slice.start..2 * slice.end);
+            hold &= names(pairs).all(|name| condition.holds(has(name)));
+            Ok(())
+        })?;
+    }
+    Ok(hold)
+}
+
+/// Sets all fields, or deletes them if the time at which they expire is past.
+fn change_all(ctx: &mut Ctx<'_>, pairs: Args<'_>, expiry: Expiry, past: bool) -> Result<(), Error> {
+    ctx.change_in_slices(pairs.len() / 2, |ctx, slice| {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        let slice = pairs.slice(2 * slice.start..2 * slice.end);
+        match past {
+            true => remove_all(&mut hash, slice),
+            false => {
+                hash.expect(pairs.len() / 2);
+                set_all(&mut hash, slice, expiry);
+            }
+        }
+        Ok(())
+    })
 }
 
 fn remove_all(hash: &mut HashMut<'_>, pairs: Args<'_>) {
@@ -57,7 +83,6 @@ fn remove_all(hash: &mut HashMut<'_>, pairs: Args<'_>) {
 }
 
 fn set_all(hash: &mut HashMut<'_>, pairs: Args<'_>, expiry: Expiry) {
-    hash.expect(pairs.len() / 2);
     for at in (0..pairs.len()).step_by(2) {
         let (name, value) = (&pairs[at], StringRef::Bytes(&pairs[at + 1]));
         match expiry {
@@ -82,43 +107,51 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // A wrong type wins over a bad time.
     let expiry = expiry(ctx, Some(life));
     let past = matches!(expiry, Ok(Expiry::At(at)) if ctx.keys.is_past(at));
-    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
-    let (expiry, reply) = (expiry?, &mut ctx.reply);
-    reply.array(names.len());
-    match expiry {
-        Expiry::At(_) if past => {
-            for name in names {
-                reply_value(reply, hash.view().get(name));
-                hash.remove(name);
-            }
-        }
-        Expiry::At(at) => hash.expire(names, at, |field| {
-            reply_value(reply, field);
-            field.is_some()
-        }),
-        Expiry::Keep | Expiry::Clear => hash.persist(names, |field| reply_value(reply, field)),
+    if expiry.is_err() {
+        drop(ctx.keys.entry(ctx.key(1)).hash_mut()?);
     }
-    Ok(())
+    let expiry = expiry?;
+    ctx.reply.array(names.len());
+    ctx.change_in_slices(names.len(), |ctx, slice| {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        let (names, reply) = (names.slice(slice), &mut ctx.reply);
+        match expiry {
+            Expiry::At(_) if past => take_all(reply, &mut hash, names),
+            Expiry::At(at) => hash.expire(names, at, |field| {
+                reply_value(reply, field);
+                field.is_some()
+            }),
+            Expiry::Keep | Expiry::Clear => hash.persist(names, |field| reply_value(reply, field)),
+        }
+        Ok(())
+    })
 }
 
 fn get_all(ctx: &mut Ctx<'_>, names: Args<'_>) -> Result<(), Error> {
     let key = ctx.key(1);
-    let hash = read(&mut ctx.keys, key)?;
+    read(&mut ctx.keys, key)?;
     ctx.reply.array(names.len());
-    for name in names {
-        let field = hash.and_then(|hash| hash.get(name));
-        reply_value(&mut ctx.reply, field);
-    }
-    Ok(())
+    ctx.read_in_slices(names.len(), |ctx, slice| {
+        let hash = ctx.keys.view(key).map(hash).transpose()?;
+        reply_values(&mut ctx.reply, hash, names.slice(slice));
+        Ok(())
+    })
 }
 
 pub(super) fn hgetdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let names = listed(ctx, WRONG_NUMBER)?;
-    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     ctx.reply.array(names.len());
+    ctx.change_in_slices(names.len(), |ctx, slice| {
+        let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+        take_all(&mut ctx.reply, &mut hash, names.slice(slice));
+        Ok(())
+    })
+}
+
+/// Answers with the values of fields and deletes them.
+fn take_all(reply: &mut Reply<'_>, hash: &mut HashMut<'_>, names: Args<'_>) {
     for name in names {
-        reply_value(&mut ctx.reply, hash.view().get(name));
+        reply_value(reply, hash.view().get(name));
         hash.remove(name);
     }
-    Ok(())
 }

@@ -1,11 +1,9 @@
 //! HIMPORT: making hashes of one shape whose fields are named once for a connection.
 //!
 //! A fieldset is a list of names that belongs to the connection; it ends with it, or with RESET.
-//! The hashes that are made from it are hashes as any.
+//! The hashes that are made from it are hashes as any, and store its names once.
 
 use std::collections::HashSet;
-
-use kvik_store::StringRef;
 
 use super::command;
 use crate::declare::{Command, Group, KeyFlags, Row};
@@ -61,13 +59,14 @@ fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             "value count does not match fieldset field count",
         ));
     }
-    ctx.keys.make_room(key);
+    // Only a hash is replaced, and as a whole.
+    drop(ctx.keys.entry(key).hash_mut()?);
+    let was_blessed = ctx.keys.make_room(key);
     let mut hash = ctx.keys.entry(key).hash_mut()?;
-    hash.expect(fields.len());
-    for (field, value) in fields.iter().zip(values) {
-        hash.set(field, StringRef::Bytes(value));
-    }
+    let pairs = (0..fields.len()).map(|at| (&*fields[at], &values[at]));
+    hash.set_all(pairs, true);
     drop(hash);
+    ctx.keys.keep_blessing(key, was_blessed);
     ctx.reply.ok();
     Ok(())
 }

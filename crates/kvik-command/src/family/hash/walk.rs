@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use kvik_resp::{Protocol, Reply};
-use kvik_store::{Field, HashRef, IntText};
+use kvik_store::{Field, HashRef, IntText, View};
 
 use super::{hash, read, reply_text};
 use crate::family::member_scan::MemberScan;
-use crate::family::sampling::{Selection, checked_count, distinct, draws, is_small_part, repeat};
-use crate::random::Random;
+use crate::family::sampling::{
+    DRAWN_AT_ONCE, Selection, checked_count, distinct, draws, is_small_part, repeat, touched,
+};
 use crate::{Ctx, Error, SLICE};
 
 pub(super) fn hgetall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -79,13 +80,12 @@ pub(super) fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, |view| hash(view).map(drop), &["NOVALUES"])? else {
         return Ok(());
     };
-    let Some(hash) = ctx.keys.view(ctx.key(1)).map(hash).transpose()? else {
-        return Ok(());
-    };
+    let len = ctx.keys.view(ctx.key(1)).map(hash).transpose()?;
+    let len = len.map_or(0, HashRef::len);
     // With NOVALUES a field is one element of the reply, otherwise two.
     let elements = if scan.flag() { 1 } else { 2 };
-    scan.answer(&mut ctx.reply, |cursor, page| {
-        hash.scan(cursor, |field| {
+    scan.answer(ctx, len, |view, cursor, page| {
+        Ok(hash(view)?.scan(cursor, |field| {
             let mut room = IntText::default();
             let name = field.name.text(&mut room);
             page.elements(elements, name, |reply, name| {
@@ -94,9 +94,8 @@ pub(super) fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
                     reply_text(reply, field.value);
                 }
             })
-        })
-    });
-    Ok(())
+        }))
+    })
 }
 
 pub(super) fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -112,18 +111,32 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let (count, with_values) = count(ctx)?;
     let key = ctx.key(1);
-    let hash = read(&mut ctx.keys, key)?;
-    let mut chosen = Chosen {
-        reply: &mut ctx.reply,
-        random: ctx.random,
-        with_values,
+    let Some(len) = read(&mut ctx.keys, key)?.map(HashRef::len) else {
+        write_header(&mut ctx.reply, 0, with_values);
+        return Ok(());
     };
-    match hash {
-        None => chosen.header(0),
-        Some(hash) if count < 0 => chosen.with_repetition(hash, draws(count)?)?,
-        Some(hash) => chosen.distinct(hash, distinct(count, hash.len())),
+    if count >= 0 {
+        let count = distinct(count, len);
+        ctx.weigh(touched(count, len))?;
+        write_header(&mut ctx.reply, count, with_values);
+        return choose(ctx, count, len, with_values);
     }
-    Ok(())
+    let times = draws(count)?;
+    ctx.weigh(times)?;
+    write_header(&mut ctx.reply, times, with_values);
+    repeat(ctx, times, |ctx, slice| {
+        let hash = look(ctx.keys.view(ctx.key(1)))?;
+        for _ in 0..slice {
+            let field = hash.sample(ctx.random.bits()).expect("a hash has fields");
+            write_field(&mut ctx.reply, field, with_values);
+        }
+        Ok(())
+    })
+}
+
+/// The hash of a key that has been found.
+fn look(view: Option<View<'_>>) -> Result<HashRef<'_>, Error> {
+    hash(view.ok_or(Error::NO_SUCH_KEY)?)
 }
 
 /// How many fields are wanted, and whether their values are.
@@ -140,59 +153,53 @@ fn count(ctx: &Ctx<'_>) -> Result<(i64, bool), Error> {
     Ok((count, with_values))
 }
 
-/// Where fields chosen at random go.
-struct Chosen<'c, 'r> {
-    reply: &'c mut Reply<'r>,
-    random: &'c mut Random,
-    with_values: bool,
+/// Answers with `count` different fields of a hash of `len`.
+fn choose(ctx: &mut Ctx<'_>, count: usize, len: usize, with_values: bool) -> Result<(), Error> {
+    // Drawing is cheap only in a table; packed fields are walked in any case.
+    let is_table = matches!(look(ctx.keys.view(ctx.key(1)))?, HashRef::Table(_));
+    if is_table && is_small_part(count, len) {
+        return draw(ctx, count, with_values);
+    }
+    let (mut selection, mut cursor) = (Selection::new(count, len), 0);
+    loop {
+        let hash = look(ctx.keys.view(ctx.key(1)))?;
+        let (reply, random, mut left) = (&mut ctx.reply, &mut *ctx.random, SLICE);
+        cursor = hash.scan(cursor, |field| {
+            if selection.takes(random) {
+                write_field(reply, field, with_values);
+            }
+            left = left.saturating_sub(1);
+            left > 0
+        });
+        if cursor == 0 {
+            return Ok(());
+        }
+        ctx.breathe()?;
+    }
 }
 
-impl Chosen<'_, '_> {
-    /// RESP3 has an array for each field and its value.
-    fn header(&mut self, fields: usize) {
-        let flat = self.with_values && self.reply.protocol() == Protocol::Resp2;
-        self.reply.array(if flat { 2 * fields } else { fields });
-    }
-
-    fn field(&mut self, field: Field<'_>) {
-        write_field(self.reply, field, self.with_values);
-    }
-
-    /// Each field is drawn from all of them.
-    fn with_repetition(&mut self, hash: HashRef<'_>, times: usize) -> Result<(), Error> {
-        self.header(times);
-        let (random, with_values) = (&mut *self.random, self.with_values);
-        repeat(self.reply, times, |reply| {
-            let field = hash.sample(random.bits()).expect("a hash has fields");
-            write_field(reply, field, with_values);
-        })
-    }
-
-    fn distinct(&mut self, hash: HashRef<'_>, count: usize) {
-        self.header(count);
-        // Drawing is cheap only in a table; packed fields are walked in any case.
-        if matches!(hash, HashRef::Table(_)) && is_small_part(count, hash.len()) {
-            self.draw(hash, count);
-            return;
-        }
-        let mut selection = Selection::new(count, hash.len());
-        hash.for_each(|field| {
-            if selection.takes(self.random) {
-                self.field(field);
+/// Draws until enough different ones were met: less than twice as often as there are wanted.
+fn draw(ctx: &mut Ctx<'_>, count: usize, with_values: bool) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(count);
+    loop {
+        let hash = look(ctx.keys.view(ctx.key(1)))?;
+        for _ in 0..DRAWN_AT_ONCE {
+            if seen.len() == count {
+                return Ok(());
             }
-        });
-    }
-
-    /// Draws until enough different ones were met: less than twice as often as there are wanted.
-    fn draw(&mut self, hash: HashRef<'_>, count: usize) {
-        let mut seen = HashSet::with_capacity(count);
-        while seen.len() < count {
-            let field = hash.sample(self.random.bits()).expect("a hash has fields");
-            if seen.insert(field.name) {
-                self.field(field);
+            let field = hash.sample(ctx.random.bits()).expect("a hash has fields");
+            if seen.insert(field.name.text(&mut IntText::default()).to_vec()) {
+                write_field(&mut ctx.reply, field, with_values);
             }
         }
+        ctx.breathe()?;
     }
+}
+
+/// RESP3 has an array for each field and its value.
+fn write_header(reply: &mut Reply<'_>, fields: usize, with_values: bool) {
+    let flat = with_values && reply.protocol() == Protocol::Resp2;
+    reply.array(if flat { 2 * fields } else { fields });
 }
 
 fn write_field(reply: &mut Reply<'_>, field: Field<'_>, with_value: bool) {

@@ -2,6 +2,7 @@
 
 use kvik_store::KeyspaceId;
 
+use crate::gate::Closure;
 use crate::{Ctx, Error};
 
 pub(super) fn dbsize(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -39,7 +40,10 @@ pub(super) fn flushdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn flushall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     check_flush_mode(ctx)?;
     ctx.keys.flush_all();
-    ctx.engine.persistence().emptied();
+    // A store that is being loaded is not saved, whatever its log says.
+    let is_loading = ctx.engine.gate.is_closed_by(Closure::Loading);
+    let saves = !is_loading && !ctx.engine.settings.files.save_rules.read().is_empty();
+    ctx.engine.persistence().emptied(saves);
     ctx.reply.ok();
     Ok(())
 }

@@ -101,17 +101,32 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // The cursor that goes before the keys is known only after them.
     let (mut encoded, mut found) = (Output::new(), 0);
     let mut keys = Reply::new(&mut encoded, ctx.reply.protocol());
-    let session = &*ctx.session;
-    let seat = session.namespace.as_ref();
-    let page = filter.walk(&mut ctx.keys, seat, cursor, count, |view| {
-        let name = session.rest_of(view.key());
-        if filter.admits(&view, name) {
-            keys.bulk(name);
-            found += 1;
+    if count > SLICE {
+        let sizes = ctx.engine.totals.keyspace(ctx.session.keyspace());
+        let there = usize::try_from(sizes.keys).unwrap_or(usize::MAX);
+        ctx.weigh(count.min(there))?;
+    }
+    let (mut next, mut left) = (cursor, count);
+    loop {
+        let session = &*ctx.session;
+        let seat = session.namespace.as_ref();
+        let slice = left.min(SLICE);
+        let page = filter.walk(&mut ctx.keys, seat, next, slice, |view| {
+            let name = session.rest_of(view.key());
+            if filter.admits(&view, name) {
+                keys.bulk(name);
+                found += 1;
+            }
+        });
+        next = page.next;
+        left -= slice;
+        if next == 0 || left == 0 {
+            break;
         }
-    });
+        ctx.breathe()?;
+    }
     ctx.reply.array(2);
-    ctx.reply.bulk_str(&page.next.to_string());
+    ctx.reply.bulk_str(&next.to_string());
     ctx.reply.array(found);
     ctx.reply.append(encoded);
     Ok(())

@@ -1,10 +1,12 @@
 //! LMOVEM and BLMOVEM: several elements at an end of a list that go to an end of another or the
 //! same, one by one or as a block.
 
+use std::ops::Range;
+
 use kvik_store::{EventClasses, IntText, ListEnd, Wanted};
 
 use super::pop::{pop_event, push_event};
-use super::{end, existing};
+use super::{end, existing, read};
 use crate::blocking::Block;
 use crate::{Ctx, Error};
 
@@ -101,17 +103,20 @@ fn move_block(
     let Some(entry) = existing(&mut ctx.keys, source)? else {
         return Ok(false);
     };
-    let list = entry.list_mut()?;
-    let count = options.of(list.len());
-    let mut room = IntText::default();
-    // From the end on that they leave.
-    let elements = list.view().elements(from, 0, count);
-    let mut moved: Vec<Vec<u8>> = elements.map(|it| it.text(&mut room).to_vec()).collect();
-    drop(list);
+    let count = options.of(entry.list_mut()?.len());
     if count == 0 {
         return Ok(false);
     }
     existing(&mut ctx.keys, destination)?;
+    // From the end on that they leave.
+    let mut moved: Vec<Vec<u8>> = Vec::new();
+    ctx.read_in_slices(count, |ctx, slice| {
+        let (list, mut room) = (read(&mut ctx.keys, source.into())?, IntText::default());
+        let elements = list.map(|list| list.elements(from, slice.start, slice.len()));
+        let elements = elements.into_iter().flatten();
+        moved.extend(elements.map(|it| it.text(&mut room).to_vec()));
+        Ok(())
+    })?;
     // One by one, the last to come is the outermost; a block keeps its order.
     let outermost_last = match options.one_by_one {
         true => to == ListEnd::Right,
@@ -138,14 +143,19 @@ fn push_block(
     to: ListEnd,
     elements: &[Vec<u8>],
 ) -> Result<(), Error> {
-    let mut list = ctx.keys.entry(key).list_mut()?;
-    let elements = || elements.iter().map(Vec::as_slice);
-    match to {
-        ListEnd::Right => list.push(to, elements()),
-        // The first to come ends as the innermost.
-        ListEnd::Left => list.push(to, elements().rev()),
-    };
-    Ok(())
+    ctx.change_in_slices(elements.len(), |ctx, slice| {
+        let mut list = ctx.keys.entry(key).list_mut()?;
+        let words = |range: Range<usize>| elements[range].iter().map(Vec::as_slice);
+        match to {
+            ListEnd::Right => list.push(to, words(slice)),
+            // The first to come ends as the innermost.
+            ListEnd::Left => {
+                let len = elements.len();
+                list.push(to, words(len - slice.end..len - slice.start).rev())
+            }
+        };
+        Ok(())
+    })
 }
 
 /// Moves elements, given as they are to lie, within a list. It is never empty in between, so it
@@ -159,14 +169,17 @@ fn turn_block(
 ) -> Result<(), Error> {
     let wanted = ctx.keys.mute(EventClasses::LIST);
     if from == to {
-        let mut list = ctx.keys.entry(key).list_mut()?;
-        let first = match to {
-            ListEnd::Left => 0,
-            ListEnd::Right => list.len() - elements.len(),
-        };
-        for (at, element) in elements.iter().enumerate() {
-            list.set(first + at, element);
-        }
+        ctx.change_in_slices(elements.len(), |ctx, slice| {
+            let mut list = ctx.keys.entry(key).list_mut()?;
+            let first = match to {
+                ListEnd::Left => 0,
+                ListEnd::Right => list.len() - elements.len(),
+            };
+            for at in slice {
+                list.set(first + at, &elements[at]);
+            }
+            Ok(())
+        })?;
     } else {
         push_block(ctx, key, to, elements)?;
         let mut list = ctx.keys.entry(key).list_mut()?;

@@ -4,12 +4,12 @@
 //! [`pop_from_first`] and [`move_one`] say whether there was anything, so that a client which waits
 //! can ask again.
 
-use kvik_resp::{Args, Reply, parse_i64};
-use kvik_store::{Elements, Entry, Event, IntText, ListEnd, Wanted};
+use kvik_resp::{Args, parse_i64};
+use kvik_store::{Elements, Event, IntText, Key, ListEnd, Wanted};
 
-use super::{end, existing, reply_with};
+use super::{end, existing, read, reply_with};
 use crate::blocking::Block;
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 pub(super) fn lpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     pop(ctx, ListEnd::Left)
@@ -33,7 +33,7 @@ fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
             let key = ctx.key(1);
             match existing(&mut ctx.keys, key)? {
                 Some(_) if count == 0 => ctx.reply.array(0),
-                Some(entry) => pop_many(&mut ctx.reply, entry, end, count)?,
+                Some(_) => pop_many(ctx, key, end, count)?,
                 None => ctx.reply.null_array(),
             }
         }
@@ -62,15 +62,34 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
 ///
 /// # Errors
 /// If the key holds another type.
-fn pop_many(
-    reply: &mut Reply<'_>,
-    entry: Entry<'_>,
-    end: ListEnd,
-    count: usize,
-) -> Result<(), Error> {
-    let mut list = entry.list_mut()?;
-    reply_with(reply, list.view().elements(end, 0, count));
+fn pop_many(ctx: &mut Ctx<'_>, key: Key<'_>, end: ListEnd, count: usize) -> Result<(), Error> {
+    let mut list = ctx.keys.entry(key).list_mut()?;
+    let count = count.min(list.view().len());
+    if count > SLICE {
+        drop(list);
+        return pop_in_slices(ctx, key, end, count);
+    }
+    reply_with(&mut ctx.reply, list.view().elements(end, 0, count));
     list.pop(end, count);
+    Ok(())
+}
+
+/// The same for `count` elements, which are there, with others let in between.
+#[cold]
+fn pop_in_slices(ctx: &mut Ctx<'_>, key: Key<'_>, end: ListEnd, count: usize) -> Result<(), Error> {
+    ctx.reply.array(count);
+    ctx.read_in_slices(count, |ctx, slice| {
+        let Some(list) = read(&mut ctx.keys, key)? else {
+            return Ok(());
+        };
+        let (reply, mut text) = (&mut ctx.reply, IntText::default());
+        let elements = list.elements(end, slice.start, slice.len());
+        elements.for_each(|element| reply.bulk(element.text(&mut text)));
+        Ok(())
+    })?;
+    if let Some(entry) = existing(&mut ctx.keys, key)? {
+        entry.list_mut()?.pop(end, count);
+    }
     Ok(())
 }
 
@@ -89,10 +108,10 @@ fn pop_from_first(
         if !ctx.may_see(key) {
             continue;
         }
-        if let Some(entry) = existing(&mut ctx.keys, key)? {
+        if existing(&mut ctx.keys, key)?.is_some() {
             ctx.reply.array(2);
             ctx.reply.bulk(key);
-            pop_many(&mut ctx.reply, entry, end, count)?;
+            pop_many(ctx, key.into(), end, count)?;
             return Ok(true);
         }
     }

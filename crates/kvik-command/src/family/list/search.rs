@@ -5,7 +5,7 @@ use kvik_store::ListEnd;
 use kvik_store::packed::Needle;
 
 use super::{existing, read};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The options of LPOS.
 struct Search {
@@ -86,7 +86,8 @@ fn towards(number: i64) -> ListEnd {
 
 pub(super) fn lpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let search = Search::parse(ctx)?;
-    let needle = Needle::new(&ctx.args[2]);
+    let args = ctx.args;
+    let needle = Needle::new(&args[2]);
     let key = ctx.key(1);
     let Some(list) = read(&mut ctx.keys, key)? else {
         match search.count {
@@ -97,20 +98,40 @@ pub(super) fn lpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     let len = list.len();
     // MAXLEN bounds the elements compared, from the end at which the search begins.
-    let elements = list.elements(search.from, 0, search.compared);
-    let matches = elements.enumerate();
-    let matches = matches.filter(|(_, element)| needle.matches(*element));
-    let before = usize::try_from(search.rank - 1).unwrap_or(usize::MAX);
-    let wanted = matches.skip(before).take(search.wanted());
+    let compared = search.compared.min(len);
+    let mut before = usize::try_from(search.rank - 1).unwrap_or(usize::MAX);
+    let (mut found, mut done) = (Vec::new(), 0);
+    while done < compared && found.len() < search.wanted() {
+        if done == SLICE {
+            // Most searches end before.
+            ctx.weigh(compared)?;
+        }
+        if done > 0 {
+            ctx.breathe()?;
+        }
+        let key = ctx.key(1);
+        let Some(list) = read(&mut ctx.keys, key)? else {
+            break;
+        };
+        let slice = SLICE.min(compared - done);
+        let elements = list.elements(search.from, done, slice).enumerate();
+        for (nth, _) in elements.filter(|(_, element)| needle.matches(*element)) {
+            match before {
+                0 if found.len() == search.wanted() => break,
+                0 => found.push(done + nth),
+                _ => before -= 1,
+            }
+        }
+        done += slice;
+    }
     // Positions are told from the left, whatever the direction.
-    let mut found = wanted.map(|(nth, _)| match search.from {
+    let mut found = found.into_iter().map(|nth| match search.from {
         ListEnd::Left => nth,
         ListEnd::Right => len - 1 - nth,
     });
     if search.count.is_some() {
-        let array = ctx.reply.deferred_array();
-        let count = found.map(|index| ctx.reply.integer(index as i64)).count();
-        ctx.reply.finish_array(array, count);
+        ctx.reply.array(found.len());
+        found.for_each(|index| ctx.reply.integer(index as i64));
         return Ok(());
     }
     match found.next() {
@@ -132,10 +153,51 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     };
     let mut list = entry.list_mut()?;
+    if list.len() > SLICE {
+        drop(list);
+        return insert_in_slices(ctx, after);
+    }
     let inserted = list.insert(&args[3], after, &args[4]);
     let len = if inserted { list.len() as i64 } else { -1 };
     ctx.reply.integer(len);
     Ok(())
+}
+
+/// The same where the search may take long.
+#[cold]
+fn insert_in_slices(ctx: &mut Ctx<'_>, after: bool) -> Result<(), Error> {
+    let (args, key) = (ctx.args, ctx.key(1));
+    let found = find_first(ctx, &args[3])?;
+    let mut list = ctx.keys.entry(key).list_mut()?;
+    if let Some(index) = found {
+        list.insert_beside(index, &args[3], after, &args[4]);
+    }
+    let len = found.map_or(-1, |_| list.len() as i64);
+    ctx.reply.integer(len);
+    Ok(())
+}
+
+/// The index of the first element of the list at word 1 that is equal to another.
+fn find_first(ctx: &mut Ctx<'_>, element: &[u8]) -> Result<Option<usize>, Error> {
+    let (key, needle) = (ctx.key(1), Needle::new(element));
+    let len = read(&mut ctx.keys, key)?.map_or(0, |list| list.len());
+    for done in (0..len).step_by(SLICE) {
+        if done == SLICE {
+            // Most searches end before.
+            ctx.weigh(len)?;
+        }
+        if done > 0 {
+            ctx.breathe()?;
+        }
+        let Some(list) = read(&mut ctx.keys, key)? else {
+            break;
+        };
+        let mut elements = list.elements(ListEnd::Left, done, SLICE.min(len - done));
+        if let Some(nth) = elements.position(|element| needle.matches(element)) {
+            return Ok(Some(done + nth));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -152,7 +214,38 @@ pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         max => usize::try_from(max).unwrap_or(usize::MAX),
     };
     let mut list = entry.list_mut()?;
+    if list.len() > SLICE {
+        drop(list);
+        return remove_in_slices(ctx, towards(count), max);
+    }
     let removed = list.remove(&args[3], towards(count), max);
+    ctx.reply.integer(removed as i64);
+    Ok(())
+}
+
+/// The same in slices.
+#[cold]
+fn remove_in_slices(ctx: &mut Ctx<'_>, nearest: ListEnd, max: usize) -> Result<(), Error> {
+    let (args, key) = (ctx.args, ctx.key(1));
+    let len = read(&mut ctx.keys, key)?.map_or(0, |list| list.len());
+    // The elements that stay, and those that have gone.
+    let (mut kept, mut removed) = (0, 0);
+    ctx.change_in_slices(len, |ctx, slice| {
+        let behind = kept + removed..slice.end;
+        // A look at whole nodes may have gone further than its slice.
+        if removed == max || behind.is_empty() {
+            return Ok(());
+        }
+        let Some(entry) = existing(&mut ctx.keys, key)? else {
+            return Ok(());
+        };
+        let part = kept..kept + behind.len();
+        let mut list = entry.list_mut()?;
+        let sweep = list.remove_in(&args[3], nearest, max - removed, part);
+        kept += sweep.looked - sweep.deleted;
+        removed += sweep.deleted;
+        Ok(())
+    })?;
     ctx.reply.integer(removed as i64);
     Ok(())
 }

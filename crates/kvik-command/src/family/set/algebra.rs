@@ -8,12 +8,12 @@
 use std::collections::HashSet;
 
 use kvik_resp::{Args, Reply};
-use kvik_store::{EventClasses, Guard, IntText, SetRef, StringRef, UnixMs};
+use kvik_store::{EventClasses, Groundwork, Guard, IntText, SetRef, StringRef, UnixMs};
 
 use super::{read, set};
 use crate::family::carried_expiry::{earlier, later};
 use crate::family::hyperloglog::ElementSketch;
-use crate::{Ctx, Error, SLICE};
+use crate::{Ctx, Error, LOOKUPS_AHEAD, SLICE};
 
 /// The operation on several sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,16 @@ fn count(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let options = CountOptions::parse(ctx, 2 + count, combination)?;
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
-    let members = if options.estimate {
+    let size = size(&sets);
+    let members = if size > SLICE && !options.estimate {
+        ctx.weigh(size)?;
+        let mut members = 0;
+        combine_in_slices(ctx, keys, combination, |_, _, _| {
+            members += 1;
+            members != options.limit
+        })?;
+        members as u64
+    } else if options.estimate {
         let sets = sets.iter().flatten();
         let members = sets.flat_map(|set| set.iter());
         let mut seen = ElementSketch::new();
@@ -138,6 +147,7 @@ fn answer(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
         combine_in_slices(ctx, keys, combination, |reply, _, member| {
             reply.bulk(member);
             members += 1;
+            true
         })?;
         // The header moves all that is behind it, and no key is needed for that.
         ctx.keys.rest();
@@ -162,73 +172,104 @@ fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let sets = look(&ctx.keys, keys)?;
     let expire = sets.iter().flatten().any(|set| set.expires());
     let size = size(&sets);
-    let mut members = Vec::with_capacity(most_members(&sets, combination));
+    let mut members = SetResults::default();
     let mut keep = |sets: &[Option<SetRef<'_>>], member: &[u8]| {
         let expire_at = expire.then(|| expiry(sets, combination, member)).flatten();
-        members.push((member.to_vec(), expire_at));
+        members.push(member, expire_at);
     };
     if size > SLICE {
         ctx.weigh(size)?;
-        combine_in_slices(ctx, keys, combination, |_, sets, member| keep(sets, member))?;
+        combine_in_slices(ctx, keys, combination, |_, sets, member| {
+            keep(sets, member);
+            true
+        })?;
     } else {
         combine(&sets, combination, |member| {
             keep(&sets, member);
             true
         });
     }
-    put(&mut ctx.keys, destination, &members)?;
-    ctx.reply.integer(members.len() as i64);
+    members.store(&mut ctx.keys, destination)?;
+    ctx.reply.integer(members.len as i64);
     // To free them takes long, and needs no key.
     ctx.keys.rest();
     Ok(())
 }
 
-/// How many members the result may have.
-fn most_members(sets: &[Option<SetRef<'_>>], combination: SetCombination) -> usize {
-    let mut lens = sets
-        .iter()
-        .map(|set| set.as_ref().map_or(0, |set| set.len()));
-    match combination {
-        SetCombination::Union => lens.sum(),
-        SetCombination::Difference => lens.next().unwrap_or(0),
-        SetCombination::Intersection => lens.min().unwrap_or(0),
+/// The members of a result, copied from where they were.
+#[derive(Default)]
+struct SetResults {
+    /// In pages, so that none is ever moved.
+    pages: Vec<ResultPage>,
+    len: usize,
+}
+
+/// Members that are stored while the stripe is held once.
+#[derive(Default)]
+struct ResultPage {
+    /// The members, one behind the other, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Which of them expire, and when.
+    times: Vec<(usize, UnixMs)>,
+}
+
+impl ResultPage {
+    const MEMBERS: usize = SLICE / 2;
+
+    fn member(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[at]]
     }
 }
 
-/// Puts members in the place of whatever a key holds. Without members the key is gone.
-fn put(
-    keys: &mut Guard<'_>,
-    destination: &[u8],
-    members: &[(Vec<u8>, Option<UnixMs>)],
-) -> Result<(), Error> {
-    let Some((first, _)) = members.first() else {
-        keys.delete(destination);
-        return Ok(());
-    };
-    keys.make_room(destination);
-    let mut wanted = None;
-    for slice in members.chunks(SLICE) {
-        let mut set = keys.entry(destination).set_mut()?;
-        if wanted.is_none() {
-            // How many there will be does not decide: integers may still be few enough for an
-            // intset.
-            set.expect(first, 1);
-        }
-        for (member, expire_at) in slice {
-            set.add(member);
-            if expire_at.is_some() {
-                set.set_expiry(member, *expire_at);
+impl SetResults {
+    fn push(&mut self, member: &[u8], expire_at: Option<UnixMs>) {
+        let page = match self.pages.last_mut() {
+            Some(page) if page.ends.len() < ResultPage::MEMBERS => page,
+            _ => {
+                self.pages.push(ResultPage::default());
+                self.pages.last_mut().expect("one was pushed")
             }
+        };
+        page.times.extend(expire_at.map(|at| (page.ends.len(), at)));
+        page.bytes.extend_from_slice(member);
+        page.ends.push(page.bytes.len());
+        self.len += 1;
+    }
+
+    /// Puts the members, which differ, in the place of whatever a key holds. Without members the
+    /// key is gone.
+    fn store(&self, keys: &mut Guard<'_>, destination: &[u8]) -> Result<(), Error> {
+        if self.pages.is_empty() {
+            keys.delete(destination);
+            return Ok(());
         }
-        drop(set);
-        // It has changed something, and goes on to its end. Of all slices one event tells.
-        keys.breathe();
-        wanted = wanted.or(Some(keys.mute(EventClasses::ALL)));
+        let was_blessed = keys.make_room(destination);
+        let (mut wanted, mut groundwork) = (None, Groundwork::default());
+        for page in &self.pages {
+            let mut set = keys.entry(destination).set_mut()?;
+            if wanted.is_none() {
+                // How many there will be does not decide: integers may still be few enough for an
+                // intset.
+                set.expect(page.member(0), 1);
+            }
+            let members = (0..page.ends.len()).map(|at| page.member(at));
+            set.add_new(members, self.len, &mut groundwork);
+            for &(at, expire_at) in &page.times {
+                set.set_expiry(page.member(at), Some(expire_at));
+            }
+            drop(set);
+            // It has changed something, and goes on to its end. Of all slices one event tells.
+            keys.breathe();
+            wanted = wanted.or(Some(keys.mute(EventClasses::ALL)));
+        }
+        if let Some(wanted) = wanted {
+            keys.unmute(wanted);
+        }
+        keys.keep_blessing(destination, was_blessed);
+        Ok(())
     }
-    if let Some(wanted) = wanted {
-        keys.unmute(wanted);
-    }
-    Ok(())
 }
 
 /// The members of all sets together.
@@ -236,12 +277,13 @@ fn size(sets: &[Option<SetRef<'_>>]) -> usize {
     sets.iter().flatten().map(|set| set.len()).sum()
 }
 
-/// Gives each member of the result to `tell`, with the sets, and lets others in between.
+/// Gives each member of the result to `tell`, with the sets, until that says no, and lets others in
+/// between.
 fn combine_in_slices(
     ctx: &mut Ctx<'_>,
     keys: Args<'_>,
     combination: SetCombination,
-    mut tell: impl FnMut(&mut Reply<'_>, &[Option<SetRef<'_>>], &[u8]),
+    mut tell: impl FnMut(&mut Reply<'_>, &[Option<SetRef<'_>>], &[u8]) -> bool,
 ) -> Result<(), Error> {
     let sets = look(&ctx.keys, keys)?;
     let walked = match combination {
@@ -266,25 +308,32 @@ fn combine_in_slices(
             meet(ctx, keys)?;
             let sets = look(&ctx.keys, keys)?;
             let Some(set) = sets[at] else { break };
-            let (reply, mut left) = (&mut ctx.reply, SLICE);
-            let has = |set: &Option<SetRef<'_>>, member: &[u8]| {
-                set.is_some_and(|set| set.contains(member))
-            };
+            let mut slice = Vec::with_capacity(SLICE);
             cursor = set.scan(cursor, |member| {
+                slice.push(member);
+                slice.len() < SLICE
+            });
+            let (before, others) = (&sets[..at], &sets[at + 1..]);
+            let rest = before.iter().chain(others).flatten();
+            for (place, member) in slice.iter().enumerate() {
                 let mut room = IntText::default();
+                if let Some(soon) = slice.get(place + LOOKUPS_AHEAD) {
+                    let soon = soon.text(&mut room);
+                    rest.clone().for_each(|set| set.prefetch(soon));
+                }
                 let member = member.text(&mut room);
+                let has = |set: &Option<SetRef<'_>>| set.is_some_and(|set| set.contains(member));
                 let is_result = match combination {
                     // Members of the sets before have been told.
-                    SetCombination::Union => !sets[..at].iter().any(|set| has(set, member)),
-                    SetCombination::Difference => !sets[1..].iter().any(|set| has(set, member)),
-                    SetCombination::Intersection => sets.iter().all(|set| has(set, member)),
+                    SetCombination::Union => !before.iter().any(has),
+                    SetCombination::Difference => !others.iter().any(has),
+                    SetCombination::Intersection => rest.clone().all(|set| set.contains(member)),
                 };
-                if is_result {
-                    tell(reply, &sets, member);
+                if is_result && !tell(&mut ctx.reply, &sets, member) {
+                    return Ok(());
                 }
-                left = left.saturating_sub(1);
-                left > 0
-            });
+            }
+            drop(slice);
             ctx.breathe()?;
             if cursor == 0 {
                 break;

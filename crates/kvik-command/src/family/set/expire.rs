@@ -45,24 +45,26 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     let (conditions, members) = expire_options(ctx)?;
     let at = format.natural_deadline(&args[2], ctx)?;
     let past = ctx.keys.is_past(at);
-    let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
     ctx.reply.array(members.len());
-    for member in members {
-        let told = match set.view().expiry_of(member) {
-            None => MISSING,
-            Some(current) if !conditions.hold(current, at) => REFUSED,
-            Some(_) if past => {
-                set.remove(member);
-                DELETED
-            }
-            Some(_) => {
-                set.set_expiry(member, Some(at));
-                CHANGED
-            }
-        };
-        ctx.reply.integer(told);
-    }
-    Ok(())
+    ctx.change_in_slices(members.len(), |ctx, slice| {
+        let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+        for member in members.slice(slice) {
+            let told = match set.view().expiry_of(member) {
+                None => MISSING,
+                Some(current) if !conditions.hold(current, at) => REFUSED,
+                Some(_) if past => {
+                    set.remove(member);
+                    DELETED
+                }
+                Some(_) => {
+                    set.set_expiry(member, Some(at));
+                    CHANGED
+                }
+            };
+            ctx.reply.integer(told);
+        }
+        Ok(())
+    })
 }
 
 /// The condition and the members behind the time, in any order.
@@ -135,16 +137,18 @@ fn listed<'a>(ctx: &Ctx<'a>) -> Result<Args<'a>, Error> {
 pub(super) fn spersist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     let members = listed(ctx)?;
-    let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
     ctx.reply.array(members.len());
-    for member in members {
-        let expiry = set.view().expiry_of(member);
-        if matches!(expiry, Some(Some(_))) {
-            set.set_expiry(member, None);
+    ctx.change_in_slices(members.len(), |ctx, slice| {
+        let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+        for member in members.slice(slice) {
+            let expiry = set.view().expiry_of(member);
+            if matches!(expiry, Some(Some(_))) {
+                set.set_expiry(member, None);
+            }
+            ctx.reply.integer(told(expiry, |_| CHANGED));
         }
-        ctx.reply.integer(told(expiry, |_| CHANGED));
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The reply for a member; `tell` gives that of one that expires.
@@ -177,13 +181,15 @@ pub(super) fn spexpiretime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn tell_expiries(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), Error> {
     ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     let members = listed(ctx)?;
-    let set = ctx.keys.view(ctx.key(1)).map(set).transpose()?;
     ctx.reply.array(members.len());
-    for member in members {
-        let expiry = set.and_then(|set: SetRef<'_>| set.expiry_of(member));
-        ctx.reply.integer(told(expiry, |at| tell(at) as i64));
-    }
-    Ok(())
+    ctx.read_in_slices(members.len(), |ctx, slice| {
+        let set = ctx.keys.view(ctx.key(1)).map(set).transpose()?;
+        for member in members.slice(slice) {
+            let expiry = set.and_then(|set: SetRef<'_>| set.expiry_of(member));
+            ctx.reply.integer(told(expiry, |at| tell(at) as i64));
+        }
+        Ok(())
+    })
 }
 
 /// The options of SADDEX in Redis' form.
@@ -262,28 +268,44 @@ pub(in crate::family) fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     let keeps = matches!(request.life, Some(Life::Keep));
     let past = expire_at.is_some_and(|at| ctx.keys.is_past(at));
-    let there = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
-    let has = |member| there.is_some_and(|set: SetRef<'_>| set.contains(member));
-    let holds = request
-        .exist
-        .is_none_or(|exist| request.members.iter().all(|member| has(member) == exist));
+    ctx.keys.read(ctx.key(1)).map(set).transpose()?;
+    let members = request.members;
+    let mut holds = true;
+    if let Some(exist) = request.exist {
+        ctx.read_in_slices(members.len(), |ctx, slice| {
+            let there = ctx.keys.view(ctx.key(1)).map(set).transpose()?;
+            let has = |member| there.is_some_and(|set: SetRef<'_>| set.contains(member));
+            holds &= members.slice(slice).iter().all(|it| has(it) == exist);
+            Ok(())
+        })?;
+    }
     if holds {
-        let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
-        match past {
-            true => request.members.iter().for_each(|member| {
-                set.remove(member);
-            }),
-            false => add(&mut set, request.members, expire_at, keeps),
-        }
+        ctx.change_in_slices(members.len(), |ctx, slice| {
+            let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+            let slice = members.slice(slice);
+            match past {
+                true => slice.iter().for_each(|member| {
+                    set.remove(member);
+                }),
+                false => add(&mut set, slice, members.len(), expire_at, keeps),
+            }
+            Ok(())
+        })?;
     }
     ctx.reply.integer(i64::from(holds));
     Ok(())
 }
 
-/// Adds members that expire at a time, or never. Those that are there keep theirs, if that is
-/// wanted.
-fn add(set: &mut SetMut<'_>, members: Args<'_>, expire_at: Option<UnixMs>, keeps: bool) {
-    set.expect(&members[0], members.len());
+/// Adds members, of so many in all, that expire at a time, or never. Those that are there keep
+/// theirs, if that is wanted.
+fn add(
+    set: &mut SetMut<'_>,
+    members: Args<'_>,
+    expected: usize,
+    expire_at: Option<UnixMs>,
+    keeps: bool,
+) {
+    set.expect(&members[0], expected);
     for member in members {
         let is_new = set.add(member);
         let stays = keeps && !is_new;

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use kvik_store::{IntText, SetRef};
+use kvik_store::{IntText, SetRef, View};
 
 use super::set;
-use crate::family::sampling::{Selection, checked_count, distinct, draws, is_small_part, repeat};
-use crate::{Ctx, Error, Random};
+use crate::family::sampling::{
+    DRAWN_AT_ONCE, Selection, checked_count, distinct, draws, is_small_part, repeat, touched,
+};
+use crate::{Ctx, Error, SLICE};
 
 pub(super) fn spop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     match ctx.args.len() {
@@ -29,15 +31,19 @@ fn pop_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn pop_many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let count = usize::try_from(ctx.int(2).unwrap_or(-1)).map_err(|_| Error::NOT_POSITIVE)?;
     let key = ctx.key(1);
-    let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
-    let mut set = ctx.keys.entry(key).set_mut()?;
+    let set = ctx.keys.entry(key).set_mut()?;
     // The reply's length goes first, so it must be exact.
     let count = count.min(set.view().len());
-    reply.set(count);
-    for _ in 0..count {
-        set.pop(random.bits(), |member| reply.bulk(member));
-    }
-    Ok(())
+    drop(set);
+    ctx.reply.set(count);
+    ctx.change_in_slices(count, |ctx, slice| {
+        let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
+        let mut set = ctx.keys.entry(key).set_mut()?;
+        for _ in slice {
+            set.pop(random.bits(), |member| reply.bulk(member));
+        }
+        Ok(())
+    })
 }
 
 pub(super) fn srandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -64,43 +70,70 @@ fn many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.array(0);
         return Ok(());
     };
-    let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
+    let len = set.len();
     if count >= 0 {
-        let count = distinct(count, set.len());
-        reply.array(count);
-        choose(set, count, random, |member| reply.bulk(member));
-        return Ok(());
+        let count = distinct(count, len);
+        ctx.weigh(touched(count, len))?;
+        ctx.reply.array(count);
+        return choose(ctx, count, len);
     }
     let times = draws(count)?;
-    reply.array(times);
-    repeat(reply, times, |reply| {
-        let member = set.sample(random.bits()).expect("a set has members");
-        reply.bulk(member.text(&mut IntText::default()));
+    ctx.weigh(times)?;
+    ctx.reply.array(times);
+    repeat(ctx, times, |ctx, slice| {
+        let set = look(ctx.keys.view(ctx.key(1)))?;
+        for _ in 0..slice {
+            let member = set.sample(ctx.random.bits()).expect("a set has members");
+            ctx.reply.bulk(member.text(&mut IntText::default()));
+        }
+        Ok(())
     })
 }
 
-/// Gives `count` different members of a set, which has as many, to `tell`.
-fn choose(set: SetRef<'_>, count: usize, random: &mut Random, mut tell: impl FnMut(&[u8])) {
-    if is_small_part(count, set.len()) {
-        return draw(set, count, random, tell);
+/// The set of a key that has been found.
+fn look(view: Option<View<'_>>) -> Result<SetRef<'_>, Error> {
+    set(view.ok_or(Error::NO_SUCH_KEY)?)
+}
+
+/// Answers with `count` different members of a set of `len`.
+fn choose(ctx: &mut Ctx<'_>, count: usize, len: usize) -> Result<(), Error> {
+    if is_small_part(count, len) {
+        return draw(ctx, count);
     }
-    let mut selection = Selection::new(count, set.len());
-    for member in set.iter() {
-        if selection.takes(random) {
-            tell(member.text(&mut IntText::default()));
+    let (mut selection, mut cursor) = (Selection::new(count, len), 0);
+    loop {
+        let set = look(ctx.keys.view(ctx.key(1)))?;
+        let (reply, random, mut left) = (&mut ctx.reply, &mut *ctx.random, SLICE);
+        cursor = set.scan(cursor, |member| {
+            if selection.takes(random) {
+                reply.bulk(member.text(&mut IntText::default()));
+            }
+            left = left.saturating_sub(1);
+            left > 0
+        });
+        if cursor == 0 {
+            return Ok(());
         }
+        ctx.breathe()?;
     }
 }
 
 /// The same by drawing until enough different ones were drawn.
-fn draw(set: SetRef<'_>, count: usize, random: &mut Random, mut tell: impl FnMut(&[u8])) {
+fn draw(ctx: &mut Ctx<'_>, count: usize) -> Result<(), Error> {
     let mut drawn = HashSet::with_capacity(count);
-    while drawn.len() < count {
-        let member = set.sample(random.bits()).expect("a set has members");
-        let member = member.text(&mut IntText::default()).to_vec();
-        if !drawn.contains(&member) {
-            tell(&member);
-            drawn.insert(member);
+    loop {
+        let set = look(ctx.keys.view(ctx.key(1)))?;
+        for _ in 0..DRAWN_AT_ONCE {
+            if drawn.len() == count {
+                return Ok(());
+            }
+            let member = set.sample(ctx.random.bits()).expect("a set has members");
+            let member = member.text(&mut IntText::default()).to_vec();
+            if !drawn.contains(&member) {
+                ctx.reply.bulk(&member);
+                drawn.insert(member);
+            }
         }
+        ctx.breathe()?;
     }
 }

@@ -1,9 +1,9 @@
 //! XCLAIM and XAUTOCLAIM: handing pending entries over to another consumer.
 
-use kvik_store::{Claim, StreamId};
+use kvik_store::{Claim, ClaimQuota, GroupRef, StreamId};
 
 use super::{ids, no_group, stream, write_entry, write_id};
-use crate::{Ctx, Error};
+use crate::{CHANGED_AT_ONCE, Ctx, Error};
 
 /// The options behind the ids of XCLAIM.
 struct ClaimOptions {
@@ -21,24 +21,34 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let ids: Vec<StreamId> = words.map_while(|word| ids::parse(word).ok()).collect();
     let options = ClaimOptions::parse(ctx, FIRST_ID + ids.len(), min_idle_ms)?;
     let claim = options.claim;
+    ctx.weigh(ids.len())?;
 
     let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
-    let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
+    let mut group = stream.group_mut(&args[2]).ok_or(missing.clone())?;
     // LASTID takes effect even if no entry is claimed, so it is passed on by itself.
     let raised = group.raise_last_id(options.last_id);
     group.see_consumer(&args[3]);
-    let (reply, mut len) = (&mut ctx.reply, 0);
-    let array = reply.deferred_array();
-    group.claim(&args[3], ids.into_iter(), &claim, |entry| {
-        if claim.uncounted {
-            write_id(reply, entry.id());
-        } else {
-            write_entry(reply, entry);
-        }
-        len += 1;
-    });
+    drop(stream);
+    let (array, mut len) = (ctx.reply.deferred_array(), 0);
+    ctx.change_in_slices(ids.len(), |ctx, slice| {
+        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+        let mut group = stream.group_mut(&args[2]).ok_or(missing.clone())?;
+        let (reply, ids) = (&mut ctx.reply, ids[slice].iter().copied());
+        group.claim(&args[3], ids, &claim, |entry| {
+            if claim.uncounted {
+                write_id(reply, entry.id());
+            } else {
+                write_entry(reply, entry);
+            }
+            len += 1;
+        });
+        Ok(())
+    })?;
     if raised {
-        group.emit_last_id();
+        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+        if let Some(mut group) = stream.group_mut(&args[2]) {
+            group.emit_last_id();
+        }
     }
     ctx.reply.finish_array(array, len);
     Ok(())
@@ -46,9 +56,14 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn require_group(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let missing = no_group(ctx);
-    let stream = stream(ctx.keys.read(ctx.key(1)))?;
-    let group = stream.and_then(|stream| stream.group(&ctx.args[2]));
-    group.map(drop).ok_or(missing)
+    stream(ctx.keys.read(ctx.key(1)))?;
+    group(ctx)?.map(drop).ok_or(missing)
+}
+
+/// The group of a key that has been read.
+fn group<'c>(ctx: &'c Ctx<'_>) -> Result<Option<GroupRef<'c>>, Error> {
+    let stream = stream(ctx.keys.view(ctx.key(1)))?;
+    Ok(stream.and_then(|stream| stream.group(&ctx.args[2])))
 }
 
 fn min_idle(ctx: &Ctx<'_>, command: &str) -> Result<i64, Error> {
@@ -124,27 +139,43 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         force: false,
         uncounted: just_ids,
     };
-
-    let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+    let pending = group(ctx)?.map_or(0, |group| group.pending_len());
+    ctx.weigh(pending.min(usize::try_from(max).unwrap_or(usize::MAX)))?;
     // The cursor goes before the entries and is known only after the claim.
-    let mut given = Vec::new();
-    let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
-    group.see_consumer(&args[3]);
-    let claimed = group.claim_from(&args[3], start, max, &claim, |entry| {
-        given.push(entry.id());
-    });
-    let reply = &mut ctx.reply;
-    reply.array(3);
-    write_id(reply, claimed.next);
-    reply.array(given.len());
-    for id in given {
-        match stream.view().entry(id) {
-            Some(entry) if !just_ids => write_entry(reply, &entry),
-            _ => write_id(reply, id),
+    let (mut given, mut deleted, mut next) = (Vec::new(), Vec::new(), start);
+    let mut looks = max.saturating_mul(Claim::LOOKS);
+    ctx.change_while(|ctx| {
+        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+        let mut group = stream.group_mut(&args[2]).ok_or(missing.clone())?;
+        group.see_consumer(&args[3]);
+        let quota = ClaimQuota {
+            claimed: max - (given.len() + deleted.len()) as u64,
+            looks: looks.min(CHANGED_AT_ONCE as u64),
+        };
+        let claimed = group.claim_from(&args[3], next, quota, &claim, |entry| {
+            given.push(entry.id());
+        });
+        looks -= quota.looks;
+        next = claimed.next;
+        deleted.extend(claimed.deleted);
+        let is_full = (given.len() + deleted.len()) as u64 == max;
+        Ok(!is_full && looks > 0 && next != StreamId::MIN)
+    })?;
+    ctx.reply.array(3);
+    write_id(&mut ctx.reply, next);
+    ctx.reply.array(given.len());
+    for slice in given.chunks(CHANGED_AT_ONCE) {
+        let stream = stream(ctx.keys.peek(ctx.key(1)))?;
+        for &id in slice {
+            match stream.and_then(|stream| stream.entry(id)) {
+                Some(entry) if !just_ids => write_entry(&mut ctx.reply, &entry),
+                _ => write_id(&mut ctx.reply, id),
+            }
         }
+        ctx.let_go();
     }
-    reply.array(claimed.deleted.len());
-    claimed.deleted.iter().for_each(|id| write_id(reply, *id));
+    ctx.reply.array(deleted.len());
+    deleted.iter().for_each(|id| write_id(&mut ctx.reply, *id));
     Ok(())
 }
 

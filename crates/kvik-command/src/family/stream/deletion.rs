@@ -56,17 +56,19 @@ fn count(ctx: &Ctx<'_>, at: usize) -> Result<usize, Error> {
 pub(super) fn xdelex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     stream(ctx.keys.read(ctx.key(1)))?;
     let (request, key) = (DeletionRequest::parse(ctx, 2)?, ctx.key(1));
-    let reply = &mut ctx.reply;
-    reply.array(request.ids.len());
-    let mut tell = |outcome| reply.integer(number(outcome));
-    match ctx.keys.entry(key) {
-        Entry::Vacant(_) => request.ids.iter().for_each(|_| tell(Deletion::Missing)),
-        occupied => {
-            let mut stream = occupied.stream_mut()?;
-            stream.delete_unless(&request.ids, request.references, tell);
+    ctx.reply.array(request.ids.len());
+    ctx.change_in_slices(request.ids.len(), |ctx, slice| {
+        let (ids, reply) = (&request.ids[slice], &mut ctx.reply);
+        let mut tell = |outcome| reply.integer(number(outcome));
+        match ctx.keys.entry(key) {
+            Entry::Vacant(_) => ids.iter().for_each(|_| tell(Deletion::Missing)),
+            occupied => {
+                let mut stream = occupied.stream_mut()?;
+                stream.delete_unless(ids, request.references, tell);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 pub(super) fn xackdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -75,16 +77,18 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let there = stream(ctx.keys.read(ctx.key(1)))?;
     let is_there = there.is_some_and(|stream| stream.group(group).is_some());
     let (request, key) = (DeletionRequest::parse(ctx, 3)?, ctx.key(1));
-    let reply = &mut ctx.reply;
-    reply.array(request.ids.len());
-    let mut tell = |outcome| reply.integer(number(outcome));
-    if is_there {
-        let mut stream = ctx.keys.entry(key).stream_mut()?;
-        stream.acknowledge_and_delete(group, &request.ids, request.references, tell);
-    } else {
-        request.ids.iter().for_each(|_| tell(Deletion::Missing));
-    }
-    Ok(())
+    ctx.reply.array(request.ids.len());
+    ctx.change_in_slices(request.ids.len(), |ctx, slice| {
+        let (ids, reply) = (&request.ids[slice], &mut ctx.reply);
+        let mut tell = |outcome| reply.integer(number(outcome));
+        if is_there {
+            let mut stream = ctx.keys.entry(key).stream_mut()?;
+            stream.acknowledge_and_delete(group, ids, request.references, tell);
+        } else {
+            ids.iter().for_each(|_| tell(Deletion::Missing));
+        }
+        Ok(())
+    })
 }
 
 fn number(outcome: Deletion) -> i64 {

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use kvik_resp::Args;
-use kvik_store::{AppendError, Entry, StreamEntry, StreamId};
+use kvik_store::{
+    AppendError, Entry, Precision, References, StreamEntry, StreamId, StreamRef, Trim, TrimTo,
+};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::options::TrimOptions;
 use super::{ids, stream, write_entry, write_id};
-use crate::{Ctx, Error, SLICE};
+use crate::{CHANGED_AT_ONCE, Ctx, Error, SLICE};
 
 impl From<AppendError> for Error {
     fn from(error: AppendError) -> Self {
@@ -42,6 +44,14 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let mut stream = entry.stream_mut()?;
+    let excess = options.trim.map_or(0, |trim| excess(&stream.view(), &trim));
+    let is_much = options.trim.is_some_and(|trim| excess > at_once(&trim));
+    if is_much {
+        drop(stream);
+        // Before anything changes.
+        ctx.weigh(usize::try_from(excess).unwrap_or(usize::MAX))?;
+        stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+    }
     let name = options
         .once
         .map(|name| (name.producer, name_text(name.text, words)));
@@ -56,8 +66,15 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if let Some((producer, text)) = &name {
         stream.record(producer, text, id);
     }
-    if let Some(trim) = options.trim {
-        stream.trim(&trim);
+    match options.trim {
+        Some(trim) if is_much => {
+            drop(stream);
+            trim_in_slices(ctx, trim)?;
+        }
+        Some(trim) => {
+            stream.trim(&trim);
+        }
+        None => {}
     }
     write_id(&mut ctx.reply, id);
     Ok(())
@@ -86,10 +103,107 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let trim = TrimOptions::of_xtrim(ctx)?;
     let deleted = match ctx.keys.entry(ctx.key(1)) {
         Entry::Vacant(_) => 0,
-        occupied => occupied.stream_mut()?.trim(&trim),
+        occupied => {
+            let mut stream = occupied.stream_mut()?;
+            let excess = excess(&stream.view(), &trim);
+            if excess <= at_once(&trim) {
+                stream.trim(&trim)
+            } else {
+                drop(stream);
+                ctx.weigh(usize::try_from(excess).unwrap_or(usize::MAX))?;
+                trim_in_slices(ctx, trim)?
+            }
+        }
     };
     ctx.reply.integer(deleted as i64);
     Ok(())
+}
+
+/// Entries that go while the stripe is held once: by nodes, or one by one where groups may refer to
+/// them. Where those that are referred to stay, all are looked at in one go.
+fn at_once(trim: &Trim) -> u64 {
+    if trim.precision == Precision::WholeNodes(None) {
+        // It goes as far as a limit that the store knows.
+        return u64::MAX;
+    }
+    let entries = match (trim.references, trim.to) {
+        (References::Acked, _) => return u64::MAX,
+        (References::Delete, _) => CHANGED_AT_ONCE,
+        // An id is found by counting.
+        (References::Keep, TrimTo::MinId(_)) => SLICE,
+        (References::Keep, TrimTo::Len(_)) => 16 * SLICE,
+    };
+    entries as u64
+}
+
+/// How many entries a trim deletes. Those before an id are counted up to a number.
+fn excess(stream: &StreamRef<'_>, trim: &Trim) -> u64 {
+    match trim.to {
+        TrimTo::Len(max) => stream.len().saturating_sub(max),
+        TrimTo::MinId(id) => {
+            let before = id.prev().map(|last| stream.range(StreamId::MIN, last));
+            const COUNTED: usize = SLICE;
+            let before = before.into_iter().flatten();
+            match before.take(COUNTED).count() {
+                COUNTED => stream.len(),
+                few => few as u64,
+            }
+        }
+    }
+}
+
+/// Trims the stream at word 1 in slices and says how many entries have gone.
+#[cold]
+fn trim_in_slices(ctx: &mut Ctx<'_>, trim: Trim) -> Result<u64, Error> {
+    let (mut deleted, mut at_once) = (0, at_once(&trim));
+    ctx.change_while(|ctx| {
+        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+        let (part, is_last) = part_of(&stream.view(), trim, at_once);
+        let left = match trim.precision {
+            Precision::WholeNodes(Some(limit @ 1..)) => {
+                Precision::WholeNodes(Some(limit.saturating_sub(deleted).max(1)))
+            }
+            precision => precision,
+        };
+        let gone = stream.trim(&Trim {
+            precision: left,
+            ..part
+        });
+        deleted += gone;
+        if gone == 0 {
+            // A node has more entries than that.
+            at_once *= 2;
+        }
+        let limit = match trim.precision {
+            Precision::WholeNodes(Some(limit @ 1..)) => limit,
+            _ => u64::MAX,
+        };
+        Ok(!is_last && deleted < limit)
+    })?;
+    Ok(deleted)
+}
+
+/// A trim of about so many entries, on the way to another one, and whether it is all of that.
+fn part_of(stream: &StreamRef<'_>, trim: Trim, entries: u64) -> (Trim, bool) {
+    let to = match trim.to {
+        TrimTo::Len(max) => {
+            let len = stream.len().saturating_sub(entries);
+            (len > max).then_some(TrimTo::Len(len))
+        }
+        TrimTo::MinId(id) => {
+            let mut ids = stream.range(StreamId::MIN, StreamId::MAX);
+            let part = ids.nth(entries as usize).map(|entry| entry.id());
+            part.filter(|part| *part < id).map(TrimTo::MinId)
+        }
+    };
+    let is_last = to.is_none();
+    (
+        Trim {
+            to: to.unwrap_or(trim.to),
+            ..trim
+        },
+        is_last,
+    )
 }
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -98,10 +212,23 @@ pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         Entry::Vacant(_) => 0,
         occupied => {
             let mut stream = occupied.stream_mut()?;
-            let ids = args.tail(2).iter();
+            let words = args.tail(2);
             // All ids are checked before the first entry is deleted.
-            ids.clone().try_for_each(|id| ids::parse(id).map(drop))?;
-            stream.delete(ids.filter_map(|id| ids::parse(id).ok()))
+            words.iter().try_for_each(|id| ids::parse(id).map(drop))?;
+            let known = |id| ids::parse(id).ok();
+            if words.len() <= SLICE {
+                stream.delete(words.iter().filter_map(known))
+            } else {
+                drop(stream);
+                let mut deleted = 0;
+                ctx.change_in_slices(words.len(), |ctx, slice| {
+                    let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+                    let words = words.slice(slice).iter();
+                    deleted += stream.delete(words.filter_map(known));
+                    Ok(())
+                })?;
+                deleted
+            }
         }
     };
     ctx.reply.integer(deleted as i64);

@@ -1,6 +1,6 @@
 //! XGROUP and XACK: making and ending groups and consumers, acknowledging.
 
-use kvik_store::{Entry, Event, StreamMut};
+use kvik_store::{Entry, Event, StreamMut, StreamRef};
 
 use super::{ids, stream};
 use crate::{Ctx, Error, ErrorText};
@@ -36,6 +36,12 @@ impl GroupOptions {
             }
         }
         Ok(options)
+    }
+
+    /// How many entries the group has read: not more than the stream ever had.
+    fn entries_read_in(&self, stream: StreamRef<'_>) -> Option<i64> {
+        let added = i64::try_from(stream.entries_added()).unwrap_or(i64::MAX);
+        self.entries_read.map(|read| read.min(added))
     }
 }
 
@@ -77,7 +83,8 @@ pub(super) fn create(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         b"$" => stream.view().last_id(),
         id => ids::parse(id)?,
     };
-    if !stream.create_group(&args[3], id, options.entries_read) {
+    let entries_read = options.entries_read_in(stream.view());
+    if !stream.create_group(&args[3], id, entries_read) {
         let text = "Consumer Group name already exists";
         return Err(Error::Coded("BUSYGROUP", text.into()));
     }
@@ -92,6 +99,7 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let missing = no_group(ctx);
     let mut stream = existing(ctx.keys.entry(ctx.key(2)))?;
     let last_id = stream.view().last_id();
+    let entries_read = options.entries_read_in(stream.view());
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     if let Some(error) = too_long {
         return Err(error);
@@ -100,7 +108,7 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         b"$" => last_id,
         id => ids::parse_or_bound(id)?,
     };
-    group.set_last_id(id, options.entries_read);
+    group.set_last_id(id, entries_read);
     drop(stream);
     // A delivery moves the group on as well, without an event.
     ctx.keys.note(&args[2], Event::XGROUP_SETID);
@@ -144,10 +152,15 @@ pub(super) fn xack(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut acknowledged = 0;
     if there.is_some_and(|stream| stream.group(&args[2]).is_some()) {
         ids.clone().try_for_each(|id| ids::parse(id).map(drop))?;
-        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
-        if let Some(mut group) = stream.group_mut(&args[2]) {
-            acknowledged = group.acknowledge(ids.filter_map(|id| ids::parse(id).ok()));
-        }
+        let words = args.tail(3);
+        ctx.change_in_slices(words.len(), |ctx, slice| {
+            let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+            if let Some(mut group) = stream.group_mut(&args[2]) {
+                let ids = words.slice(slice).iter();
+                acknowledged += group.acknowledge(ids.filter_map(|id| ids::parse(id).ok()));
+            }
+            Ok(())
+        })?;
     }
     ctx.reply.integer(acknowledged as i64);
     Ok(())

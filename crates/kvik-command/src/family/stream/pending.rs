@@ -4,7 +4,7 @@ use kvik_resp::Reply;
 use kvik_store::{GroupRef, IntText, PendingEntry, StreamId};
 
 use super::{ids, no_group, stream, write_id};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// Which pending entries are asked for.
 struct PendingFilter<'a> {
@@ -47,10 +47,12 @@ pub(super) fn xpending(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let group = stream.and_then(|stream| stream.group(&ctx.args[2]));
     let group = group.ok_or(missing)?;
     match filter {
-        None => summary(&mut ctx.reply, &group),
-        Some(filter) => list(&mut ctx.reply, &group, &filter, now),
+        None => {
+            summary(&mut ctx.reply, &group);
+            Ok(())
+        }
+        Some(filter) => list(ctx, &filter, now),
     }
-    Ok(())
 }
 
 fn summary(reply: &mut Reply<'_>, group: &GroupRef<'_>) {
@@ -74,34 +76,90 @@ fn summary(reply: &mut Reply<'_>, group: &GroupRef<'_>) {
     reply.finish_array(array, len);
 }
 
-fn list(reply: &mut Reply<'_>, group: &GroupRef<'_>, filter: &PendingFilter<'_>, now: u64) {
-    match filter.consumer.map(|name| group.consumer(name)) {
-        Some(None) => reply.array(0),
-        Some(Some(consumer)) => write(reply, consumer.pending(filter.start), filter, now),
-        None => write(reply, group.pending(filter.start), filter, now),
+/// Answers with the entries that are asked for, looking at some at a time.
+fn list(ctx: &mut Ctx<'_>, filter: &PendingFilter<'_>, now: u64) -> Result<(), Error> {
+    let (array, mut len) = (ctx.reply.deferred_array(), 0);
+    let mut next = Some(filter.start);
+    while let Some(start) = next.take() {
+        let stream = stream(ctx.keys.peek(ctx.key(1)))?;
+        let Some(group) = stream.and_then(|stream| stream.group(&ctx.args[2])) else {
+            break;
+        };
+        let mut page = PendingPage {
+            filter,
+            now,
+            left: SLICE,
+            len,
+            last: None,
+        };
+        let pending = match filter.consumer.map(|name| group.consumer(name)) {
+            Some(None) => 0,
+            Some(Some(consumer)) => {
+                page.write(&mut ctx.reply, consumer.pending(start));
+                consumer.pending_len()
+            }
+            None => {
+                page.write(&mut ctx.reply, group.pending(start));
+                group.pending_len()
+            }
+        };
+        len = page.len;
+        next = page.last.and_then(StreamId::next);
+        if next.is_some() {
+            // How many there are is not known before: so many that the rest is done elsewhere.
+            ctx.weigh(pending)?;
+            ctx.breathe()?;
+        }
     }
+    if len > SLICE {
+        // The header moves all that is behind it, and no key is needed for that.
+        ctx.keys.rest();
+    }
+    ctx.reply.finish_array(array, len);
+    Ok(())
 }
 
-fn write<'v>(
-    reply: &mut Reply<'_>,
-    pending: impl Iterator<Item = PendingEntry<'v>>,
-    filter: &PendingFilter<'_>,
+/// A part of the entries that are asked for.
+struct PendingPage<'p> {
+    filter: &'p PendingFilter<'p>,
     now: u64,
-) {
-    // A delivery time in the future makes the idle time negative, which is shown as 0.
-    let idle = |it: &PendingEntry<'_>| (now as i64).wrapping_sub(it.delivered_ms as i64);
-    let (array, mut len) = (reply.deferred_array(), 0);
-    let asked = pending
-        .take_while(|it| it.id <= filter.end)
-        .filter(|it| filter.min_idle_ms == 0 || it.is_released || idle(it) >= filter.min_idle_ms)
-        .take(filter.max);
-    for it in asked {
-        reply.array(4);
-        write_id(reply, it.id);
-        reply.bulk(it.consumer);
-        reply.integer(if it.is_released { -1 } else { idle(&it).max(0) });
-        reply.integer(it.deliveries as i64);
-        len += 1;
+    /// How many are looked at still.
+    left: usize,
+    /// How many have been written, of all parts.
+    len: usize,
+    /// The last one, if there may be more.
+    last: Option<StreamId>,
+}
+
+impl PendingPage<'_> {
+    fn write<'v>(
+        &mut self,
+        reply: &mut Reply<'_>,
+        pending: impl Iterator<Item = PendingEntry<'v>>,
+    ) {
+        let filter = self.filter;
+        for it in pending.take_while(|it| it.id <= filter.end) {
+            if self.len == filter.max {
+                self.last = None;
+                return;
+            }
+            if self.left == 0 {
+                return;
+            }
+            self.left -= 1;
+            self.last = Some(it.id);
+            // A delivery time in the future makes the idle time negative, which is shown as 0.
+            let idle_ms = (self.now as i64).wrapping_sub(it.delivered_ms as i64);
+            if filter.min_idle_ms != 0 && !it.is_released && idle_ms < filter.min_idle_ms {
+                continue;
+            }
+            reply.array(4);
+            write_id(reply, it.id);
+            reply.bulk(it.consumer);
+            reply.integer(if it.is_released { -1 } else { idle_ms.max(0) });
+            reply.integer(it.deliveries as i64);
+            self.len += 1;
+        }
+        self.last = None;
     }
-    reply.finish_array(array, len);
 }

@@ -1,14 +1,12 @@
 //! XREAD and XREADGROUP: what has come into streams since an id, or comes next.
 
-use std::cell::Cell;
-
 use kvik_resp::{Args, ArgsBuf, Protocol, Reply};
-use kvik_store::{Guard, IdleEntry, StreamEntry, StreamId, StreamRef, Wanted};
+use kvik_store::{GroupRef, Guard, IdleEntry, StreamEntry, StreamId, StreamRef, Wanted};
 
 use super::{ids, stream, write_entry, write_id, write_parts};
 use crate::blocking::{Block, NEVER_MS};
 use crate::declare::{InvalidKeys, KeyFlags};
-use crate::{Ctx, Error, ErrorText};
+use crate::{CHANGED_AT_ONCE, Ctx, Error, ErrorText, SLICE};
 
 /// The words of one call.
 struct ReadRequest<'a> {
@@ -279,15 +277,8 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             continue;
         };
         answer.begin(&mut ctx.reply, key);
-        let (array, mut len) = (ctx.reply.deferred_array(), 0);
-        for entry in stream.range(start, StreamId::MAX).take(request.max) {
-            write_entry(&mut ctx.reply, &entry);
-            len += 1;
-            if !request.budget.pay(ctx.reply.len()) {
-                break;
-            }
-        }
-        ctx.reply.finish_array(array, len);
+        let most = usize::try_from(stream.len()).unwrap_or(usize::MAX);
+        answer_from(ctx, &mut request, key, start, most)?;
     }
     if answer.is_empty() {
         // `$` means now, and would mean something else when the call is run again.
@@ -296,6 +287,50 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     } else {
         answer.finish(&mut ctx.reply);
     }
+    Ok(())
+}
+
+/// Answers with the entries of a stream from an id on, of which there are so many at most.
+fn answer_from(
+    ctx: &mut Ctx<'_>,
+    request: &mut ReadRequest<'_>,
+    key: &[u8],
+    start: StreamId,
+    most: usize,
+) -> Result<(), Error> {
+    let (array, mut len) = (ctx.reply.deferred_array(), 0);
+    let mut next = Some(start);
+    while let Some(start) = next.take() {
+        if len > 0 {
+            // How many there are is not known before: so many that the rest is done elsewhere.
+            ctx.weigh(most.min(request.max))?;
+            ctx.breathe()?;
+        }
+        let Some(stream) = stream(ctx.keys.peek(key))? else {
+            break;
+        };
+        let slice = SLICE.min(request.max - len);
+        let (mut left, mut goes_on) = (slice, true);
+        let mut latest = None;
+        for entry in stream.range(start, StreamId::MAX).take(slice) {
+            write_entry(&mut ctx.reply, &entry);
+            latest = Some(entry.id());
+            left -= 1;
+            goes_on = request.budget.pay(ctx.reply.len());
+            if !goes_on {
+                break;
+            }
+        }
+        len += slice - left;
+        if goes_on && left == 0 && len < request.max {
+            next = latest.and_then(StreamId::next);
+        }
+    }
+    if len > SLICE {
+        // The header moves all that is behind it, and no key is needed for that.
+        ctx.keys.rest();
+    }
+    ctx.reply.finish_array(array, len);
     Ok(())
 }
 
@@ -331,6 +366,23 @@ pub(super) fn has_news(ctx: &mut Ctx<'_>) -> bool {
 }
 
 impl ReadRequest<'_> {
+    /// About how many entries of a stream a call for a group is to deliver. Many are not counted to
+    /// the last.
+    fn work(&self, stream: &StreamRef<'_>, group: &GroupRef<'_>, from: From) -> usize {
+        let at_most = |most: usize| self.max.min(self.budget.entries).min(most);
+        let pending = || at_most(group.pending_len());
+        let all = usize::try_from(stream.len()).unwrap_or(usize::MAX);
+        match (from, group.last_id().next()) {
+            (From::After(_), _) => pending(),
+            (From::New, Some(start)) if at_most(all) > SLICE => {
+                let news = stream.range(start, StreamId::MAX).take(SLICE + 1).count();
+                let news = if news > SLICE { at_most(all) } else { news };
+                news + self.claim_idle_ms.map_or(0, |_| pending())
+            }
+            (From::New, _) => 0,
+        }
+    }
+
     /// The id of each key behind which XREAD is to read; nothing for those that it may not see.
     fn after(&self, ctx: &mut Ctx<'_>) -> Result<Vec<Option<StreamId>>, Error> {
         let mut after = Vec::with_capacity(self.keys.len());
@@ -377,18 +429,20 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut request = ReadRequest::parse(ctx, true)?;
     let (group, consumer) = request.group.ok_or(Error::SYNTAX)?;
     // All keys and ids are checked before the first stream changes.
-    let mut from = Vec::with_capacity(request.keys.len());
+    let (mut from, mut work) = (Vec::with_capacity(request.keys.len()), 0);
     for (key, id) in request.keys.iter().zip(request.ids) {
         if !ctx.may_see(key) {
             from.push(None);
             continue;
         }
         let stream = stream(ctx.keys.read(key))?;
-        if stream.and_then(|stream| stream.group(group)).is_none() {
-            return Err(no_group(key, group));
-        }
-        from.push(Some(from_id(id)?));
+        let found = stream.and_then(|stream| Some((stream, stream.group(group)?)));
+        let (stream, of_group) = found.ok_or_else(|| no_group(key, group))?;
+        let start = from_id(id)?;
+        work += request.work(&stream, &of_group, start);
+        from.push(Some(start));
     }
+    ctx.weigh(work)?;
     let mut answer = StreamsReply::new(&mut ctx.reply);
     for (key, from) in request.keys.iter().zip(from) {
         if let Some(from) = from.filter(|_| request.budget.entries > 0) {
@@ -481,59 +535,124 @@ fn serve(
     if from == From::New && !news && request.claim_idle_ms.is_none() {
         return Ok(());
     }
+    drop(stream);
     let start = ctx.reply.len();
-    let reply = &mut ctx.reply;
-    answer.begin(reply, key);
-    let (array, len) = (reply.deferred_array(), Cell::new(0));
-    let budget = &mut request.budget;
-    let mut pay = |reply: &Reply<'_>| {
-        len.set(len.get() + 1);
-        budget.pay(reply.len())
+    answer.begin(&mut ctx.reply, key);
+    let (array, mut len) = (ctx.reply.deferred_array(), 0);
+    let mut part = match (from, request.claim_idle_ms) {
+        (From::After(id), _) => GivenPart::Again(id),
+        (From::New, Some(idle_ms)) => GivenPart::Idle(idle_ms),
+        (From::New, None) => GivenPart::New,
     };
-    let mut goes_on = true;
-    if let (From::New, Some(idle_ms)) = (from, request.claim_idle_ms) {
-        edit.claim_idle(consumer, idle_ms, request.max, |entry, idle| {
-            write_claimed(reply, entry, idle);
-            goes_on = pay(reply);
-            goes_on
-        });
-    }
-    match from {
-        From::New if goes_on => {
-            let left = request.max - len.get();
-            edit.deliver(consumer, left, !request.no_ack, |entry| {
-                match request.claim_idle_ms {
-                    Some(_) => write_claimed(reply, entry, NOT_DELIVERED),
-                    None => write_entry(reply, entry),
-                }
-                pay(reply)
-            });
+    ctx.change_while(|ctx| {
+        let most = part.at_once().min(request.max - len);
+        let told = part.serve(ctx, request, (key, group, consumer), most)?;
+        len += told.entries;
+        if !told.goes_on || len == request.max {
+            return Ok(false);
         }
-        From::New => {}
-        From::After(id) => {
-            let start = id.next().unwrap_or(StreamId::MAX);
-            edit.deliver_again(consumer, start, request.max, |id, entry| {
-                match entry {
-                    Some(entry) => write_entry(reply, entry),
-                    None => {
-                        // A pending entry may have been deleted: its id comes with nothing.
-                        reply.array(2);
-                        write_id(reply, id);
-                        reply.null_array();
-                    }
-                }
-                pay(reply)
-            });
+        match part {
+            GivenPart::Again(_) => part = GivenPart::Again(told.last),
+            GivenPart::Idle(_) if told.entries < most => {
+                part = GivenPart::New;
+                return Ok(true);
+            }
+            GivenPart::Idle(_) | GivenPart::New => {}
         }
-    }
-    if from == From::New && len.get() == 0 {
+        Ok(told.entries == most)
+    })?;
+    if from == From::New && len == 0 {
         // Nothing was idle for so long.
         ctx.reply.truncate(start);
         answer.streams -= 1;
         return Ok(());
     }
-    ctx.reply.finish_array(array, len.get());
+    ctx.reply.finish_array(array, len);
     Ok(())
+}
+
+/// The entries that a consumer is given, in this order.
+#[derive(Clone, Copy, Debug)]
+enum GivenPart {
+    /// Those that were delivered so many milliseconds ago.
+    Idle(u64),
+    /// Those that the group was not given yet.
+    New,
+    /// Its own, behind this id.
+    Again(StreamId),
+}
+
+/// The entries that a consumer was told of at once.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    entries: usize,
+    last: StreamId,
+    /// The reply may have more.
+    goes_on: bool,
+}
+
+impl GivenPart {
+    /// How many entries are delivered while the stripe is held once.
+    fn at_once(self) -> usize {
+        match self {
+            // What is delivered now would be met again.
+            Self::Idle(0) => usize::MAX,
+            _ => CHANGED_AT_ONCE,
+        }
+    }
+
+    /// Delivers up to `most` entries.
+    fn serve(
+        self,
+        ctx: &mut Ctx<'_>,
+        request: &mut ReadRequest<'_>,
+        (key, group, consumer): (&[u8], &[u8], &[u8]),
+        most: usize,
+    ) -> Result<Told, Error> {
+        let mut stream = ctx.keys.entry(key).stream_mut()?;
+        let mut edit = stream.group_mut(group).ok_or(no_group(key, group))?;
+        let (reply, budget) = (&mut ctx.reply, &mut request.budget);
+        let mut told = Told {
+            entries: 0,
+            last: StreamId::MIN,
+            goes_on: true,
+        };
+        let mut pay = |reply: &Reply<'_>, id| {
+            told.entries += 1;
+            told.last = id;
+            told.goes_on = budget.pay(reply.len());
+            told.goes_on
+        };
+        match self {
+            Self::Idle(idle_ms) => edit.claim_idle(consumer, idle_ms, most, |entry, idle| {
+                write_claimed(reply, entry, idle);
+                pay(reply, entry.id())
+            }),
+            Self::New => edit.deliver(consumer, most, !request.no_ack, |entry| {
+                match request.claim_idle_ms {
+                    Some(_) => write_claimed(reply, entry, NOT_DELIVERED),
+                    None => write_entry(reply, entry),
+                }
+                pay(reply, entry.id())
+            }),
+            Self::Again(id) => {
+                let start = id.next().unwrap_or(StreamId::MAX);
+                edit.deliver_again(consumer, start, most, |id, entry| {
+                    match entry {
+                        Some(entry) => write_entry(reply, entry),
+                        None => {
+                            // A pending entry may have been deleted: its id comes with nothing.
+                            reply.array(2);
+                            write_id(reply, id);
+                            reply.null_array();
+                        }
+                    }
+                    pay(reply, id)
+                });
+            }
+        }
+        Ok(told)
+    }
 }
 
 /// The figures of an entry that nobody was given before.

@@ -73,10 +73,14 @@ pub(super) fn xnack(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(missing);
     }
     let request = ReleaseRequest::parse(ctx)?;
-    let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
-    let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
-    let released = group.release(request.ids.into_iter(), request.recount, request.force);
-    drop(stream);
+    let mut released = 0;
+    ctx.change_in_slices(request.ids.len(), |ctx, slice| {
+        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+        let mut group = stream.group_mut(&args[2]).ok_or(missing.clone())?;
+        let ids = request.ids[slice].iter().copied();
+        released += group.release(ids, request.recount, request.force);
+        Ok(())
+    })?;
     if released > 0 {
         // Consumers may wait for something to claim, though no watcher is told.
         ctx.keys.mark_ready(&args[1]);

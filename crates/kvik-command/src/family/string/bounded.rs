@@ -6,11 +6,11 @@
 use kvik_resp::{LongDouble, Protocol, parse_f64, parse_i64};
 use kvik_store::{Entry, Event, EventClasses, Expiry, IntText, NewString};
 
+use super::counter::INCRBY;
 use super::string;
 use crate::family::deadline::{Capitals, Life, upper_case};
 use crate::{Ctx, Error};
 
-static INCRBY: Event = Event::new(EventClasses::STRING, "incrby");
 static INCRBYFLOAT: Event = Event::new(EventClasses::STRING, "incrbyfloat");
 
 /// The words of one call.

@@ -1,10 +1,13 @@
 //! Strings as numbers: INCR and its kin.
 
 use kvik_resp::{LongDouble, parse_i64};
-use kvik_store::{Expiry, IntText, NewString, TextRef};
+use kvik_store::{Entry, Event, EventClasses, Expiry, IntText, NewString, TextRef};
 
 use super::string;
 use crate::{Ctx, Error};
+
+/// A string was added to.
+pub static INCRBY: Event = Event::new(EventClasses::STRING, "incrby");
 
 pub(super) fn incr(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     add(ctx, 1)
@@ -28,15 +31,24 @@ pub(super) fn decrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result<(), Error> {
-    let entry = ctx.keys.entry(ctx.key(1));
+    let sum = add_integer(ctx.keys.entry(ctx.key(1)), increment)?;
+    ctx.reply.integer(sum);
+    Ok(())
+}
+
+/// Adds to the integer that a key holds, 0 where there is none, and returns the sum.
+///
+/// # Errors
+/// If the key holds something else, or the sum is out of range.
+#[inline]
+pub fn add_integer(entry: Entry<'_>, increment: i64) -> Result<i64, Error> {
     let value = match entry.view() {
         Some(view) => integer(string(view)?)?,
         None => 0,
     };
     let sum = value.checked_add(increment).ok_or(Error::OVERFLOW)?;
     entry.set(NewString::Int(sum), Expiry::Keep);
-    ctx.reply.integer(sum);
-    Ok(())
+    Ok(sum)
 }
 
 pub(super) fn integer(string: TextRef<'_>) -> Result<i64, Error> {

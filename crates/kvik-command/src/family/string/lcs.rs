@@ -9,8 +9,15 @@
 //! Where several subsequences are equally long, the one found is Redis': the way back from the last
 //! cell goes up only if that keeps more than going left.
 
+use kvik_store::IntText;
+
 use super::string;
 use crate::{Ctx, Error};
+
+/// Words of 64 cells that count as an element.
+const ELEMENT_WORDS: usize = 64;
+/// Bytes of a string that are copied while its stripe is held once.
+const SLICE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Default)]
 struct LcsOptions {
@@ -24,8 +31,11 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let lens = [len(ctx, 1)?, len(ctx, 2)?];
     let options = options(ctx)?;
     // Nothing is copied for a table that would be refused.
-    words(lens[0], lens[1], max_words(ctx)).ok_or(TOO_MUCH_MEMORY)?;
-    let (a, b) = (text(ctx, 1)?, text(ctx, 2)?);
+    let work = words(lens[0], lens[1], max_words(ctx)).ok_or(TOO_MUCH_MEMORY)?;
+    ctx.weigh(work / ELEMENT_WORDS)?;
+    let (a, b) = (text(ctx, 1, lens[0])?, text(ctx, 2, lens[1])?);
+    // No key is needed to compare the copies.
+    ctx.keys.rest();
     let rows = options.index || !options.len;
     let table = LcsTable::new(&a, &b, rows, max_words(ctx)).ok_or(TOO_MUCH_MEMORY)?;
     if options.index {
@@ -55,10 +65,25 @@ fn len(ctx: &mut Ctx<'_>, index: usize) -> Result<usize, Error> {
         .map_or(0, |string| string.len()))
 }
 
-fn text(ctx: &mut Ctx<'_>, index: usize) -> Result<Vec<u8>, Error> {
-    let string = ctx.keys.peek(&ctx.args[index]).map(string).transpose()?;
-    let text = string.map(|string| string.to_vec());
-    Ok(text.unwrap_or_default())
+/// A copy of a string of `len` bytes.
+fn text(ctx: &mut Ctx<'_>, index: usize, len: usize) -> Result<Vec<u8>, Error> {
+    // It must not grow while others wait.
+    let mut text = Vec::with_capacity(len);
+    while text.len() < len {
+        let Some(string) = ctx.keys.peek(&ctx.args[index]).map(string).transpose()? else {
+            break;
+        };
+        let (slice, mut room) = (
+            text.len()..len.min(text.len() + SLICE_BYTES),
+            IntText::default(),
+        );
+        let parts = string.slices(slice, &mut room);
+        parts.for_each(|part| text.extend_from_slice(part));
+        if text.len() < len {
+            ctx.breathe()?;
+        }
+    }
+    Ok(text)
 }
 
 /// How many words the rows of a table take, if that is not more than `max`.

@@ -3,7 +3,7 @@
 use kvik_resp::parse_f64;
 use kvik_store::{Event, Scored};
 
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 const NAN: Error = Error::text("resulting score is not a number (NaN)");
 
@@ -69,9 +69,8 @@ fn run(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Error> {
 pub(in crate::family) fn add<'a>(
     ctx: &mut Ctx<'a>,
     options: AddOptions,
-    pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
+    mut pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
 ) -> Result<(), Error> {
-    let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
     let (mut added, mut changed) = (0, 0);
     let mut count = |scored| match scored {
         Scored::Kept => {}
@@ -80,9 +79,21 @@ pub(in crate::family) fn add<'a>(
     };
     // NX, XX, GT and LT are decided where the old score is found: one lookup per member.
     let decide = |old, score| options.admit(old, score).then_some(score);
-    let longest = pairs.clone().map(|(_, name)| name.len()).max();
-    zset.expect(pairs.len(), longest.unwrap_or(0));
-    pairs.for_each(|(score, name)| count(zset.update(name, |old| decide(old, score))));
+    let (len, longest) = (pairs.len(), pairs.clone().map(|(_, name)| name.len()).max());
+    if len <= SLICE {
+        let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+        zset.expect(len, longest.unwrap_or(0));
+        pairs.for_each(|(score, name)| count(zset.update(name, |old| decide(old, score))));
+    } else {
+        ctx.change_in_slices(len, |ctx, slice| {
+            let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+            zset.expect(len, longest.unwrap_or(0));
+            for (score, name) in pairs.by_ref().take(slice.len()) {
+                count(zset.update(name, |old| decide(old, score)));
+            }
+            Ok(())
+        })?;
+    }
     ctx.reply
         .integer(if options.ch { added + changed } else { added });
     Ok(())

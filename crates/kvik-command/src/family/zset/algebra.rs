@@ -12,7 +12,7 @@ use kvik_store::{Guard, IntText, SetRef, StringRef, UnixMs, ValueRef, View, Zset
 
 use super::{Results, reply_len, reply_member};
 use crate::family::carried_expiry::{earlier, later};
-use crate::{Ctx, Error, SLICE};
+use crate::{Ctx, Error, LOOKUPS_AHEAD, SLICE};
 
 /// The operation on the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,18 @@ pub(super) fn zdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let call = Call::parse(ctx, 1, ZsetCombination::Intersection, Use::Count)?;
     let inputs = call.inputs(&ctx.keys);
+    let size: usize = inputs.iter().map(Input::len).sum();
+    if size > SLICE {
+        ctx.weigh(size)?;
+        let most = if call.limit == 0 {
+            usize::MAX
+        } else {
+            call.limit
+        };
+        let results = combine_in_slices(ctx, &call, ZsetCombination::Intersection, most)?;
+        ctx.reply.integer(results.len() as i64);
+        return Ok(());
+    }
     // A limit of 0 is never reached by a count that starts at 1, so it means none.
     let mut count = 0;
     intersect(&inputs, call.aggregate, |_, _| {
@@ -113,7 +125,8 @@ fn answer(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> 
     let size: usize = inputs.iter().map(Input::len).sum();
     if size > SLICE {
         ctx.weigh(size)?;
-        let results = combine_in_slices(ctx, &call, combination)?;
+        let mut results = combine_in_slices(ctx, &call, combination, usize::MAX)?;
+        results.sort();
         let reply = &mut ctx.reply;
         reply_len(reply, results.len(), call.with_scores);
         for (name, score) in results.iter() {
@@ -121,7 +134,8 @@ fn answer(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> 
         }
         return Ok(());
     }
-    let totals = combine(&inputs, combination, call.aggregate);
+    let mut totals = combine(&inputs, combination, call.aggregate);
+    totals.sort_unstable_by(order);
     let reply = &mut ctx.reply;
     reply_len(reply, totals.len(), call.with_scores);
     for (name, score) in totals {
@@ -137,7 +151,10 @@ fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let size: usize = inputs.iter().map(Input::len).sum();
     if size > SLICE {
         ctx.weigh(size)?;
-        let results = combine_in_slices(ctx, &call, combination)?;
+        let mut results = combine_in_slices(ctx, &call, combination, usize::MAX)?;
+        results.sort();
+        // Here it has changed nothing for the last time.
+        ctx.breathe()?;
         results.store(&mut ctx.keys, &args[1])?;
         ctx.reply.integer(results.len() as i64);
         ctx.keys.rest();
@@ -304,6 +321,15 @@ impl<'a> Input<'a> {
         score.map(|score| score * self.weight)
     }
 
+    /// Fetches into the cache what it takes to look for a member.
+    fn prefetch(&self, name: &[u8]) {
+        match self.members {
+            InputMembers::None => {}
+            InputMembers::Set(set) => set.prefetch(name),
+            InputMembers::Zset(zset) => zset.prefetch(name),
+        }
+    }
+
     /// Whether any member expires.
     fn expires(&self) -> bool {
         match self.members {
@@ -370,13 +396,13 @@ fn expiry(
     }
 }
 
-/// The result, in order.
+/// The result, in no order.
 fn combine<'a>(
     inputs: &[Input<'a>],
     combination: ZsetCombination,
     aggregate: Aggregate,
 ) -> Vec<Total<'a>> {
-    let mut totals = match combination {
+    match combination {
         ZsetCombination::Union => unite(inputs, aggregate),
         ZsetCombination::Difference => subtract(inputs),
         ZsetCombination::Intersection => {
@@ -387,9 +413,7 @@ fn combine<'a>(
             });
             totals
         }
-    };
-    totals.sort_unstable_by(order);
-    totals
+    }
 }
 
 fn order((a, a_score): &Total<'_>, (b, b_score): &Total<'_>) -> Ordering {
@@ -401,12 +425,13 @@ fn order((a, a_score): &Total<'_>, (b, b_score): &Total<'_>) -> Ordering {
     })
 }
 
-/// The result, in order, taken in slices. Each member is asked for in the other inputs, so that
-/// nothing but the result is kept between two slices.
+/// The result, in no order, or so many of its members, taken in slices. Each member is asked for in
+/// the other inputs, so that nothing but the result is kept between two slices.
 fn combine_in_slices(
     ctx: &mut Ctx<'_>,
     call: &Call<'_>,
     combination: ZsetCombination,
+    most: usize,
 ) -> Result<Results, Error> {
     let mut results = Results::default();
     let inputs = call.inputs(&ctx.keys);
@@ -427,18 +452,29 @@ fn combine_in_slices(
             }
             let all = call.inputs(&ctx.keys);
             let inputs: Vec<Input<'_>> = order.iter().map(|&place| all[place]).collect();
-            let mut left = SLICE;
+            let mut slice = Vec::with_capacity(SLICE);
             cursor = inputs[at].scan(cursor, |name, score| {
+                slice.push((name, score));
+                slice.len() < SLICE
+            });
+            for (place, &(name, score)) in slice.iter().enumerate() {
                 let mut room = IntText::default();
+                if let Some((soon, _)) = slice.get(place + LOOKUPS_AHEAD) {
+                    let soon = soon.text(&mut room);
+                    let others = inputs[..at].iter().chain(&inputs[at + 1..]);
+                    others.for_each(|input| input.prefetch(soon));
+                }
                 let text = name.text(&mut room);
                 let total = total(&inputs, at, combination, call.aggregate, text, score);
                 if let Some(total) = total {
                     let expire_at = expire.then(|| expiry(&all, combination, name)).flatten();
                     results.push(name, total, expire_at);
+                    if results.len() == most {
+                        return Ok(results);
+                    }
                 }
-                left = left.saturating_sub(1);
-                left > 0
-            });
+            }
+            drop(slice);
             ctx.keys.rest();
             results.make_room(SLICE);
             ctx.breathe()?;
@@ -449,7 +485,6 @@ fn combine_in_slices(
     }
     // No key is needed to sort.
     ctx.keys.rest();
-    results.sort();
     Ok(results)
 }
 

@@ -9,7 +9,7 @@ use kvik_resp::Args;
 use kvik_store::{EventClasses, IntText, ScoredMember, UnixMs, Wanted, ZsetRef};
 
 use super::pop::{End, at_least_one};
-use super::range::scores;
+use super::range::{each_slice, scores};
 use super::store::expiry_in;
 use super::zset;
 use crate::blocking::Block;
@@ -116,10 +116,11 @@ fn move_selected(
             )
         }
     };
-    let members = zset.range(ranks, from_end);
-    let moved = members
-        .map(|member| MovedMember::of(zset, &member))
-        .collect();
+    ctx.weigh(ranks.len())?;
+    let mut moved = Vec::new();
+    each_slice(ctx, 1, ranks, from_end, |_, zset, member| {
+        moved.push(MovedMember::of(zset, &member));
+    })?;
     carry(ctx, moved)
 }
 
@@ -147,26 +148,32 @@ fn carry(ctx: &mut Ctx<'_>, moved: Vec<MovedMember>) -> Result<bool, Error> {
     if moved.is_empty() {
         return Ok(false);
     }
-    let mut from = ctx.keys.entry(&args[1]).zset_mut()?;
-    for member in &moved {
-        from.remove(&member.name);
-    }
-    drop(from);
-    let longest = moved.iter().map(|member| member.name.len()).max();
-    let mut to = ctx.keys.entry(&args[2]).zset_mut()?;
-    to.expect(moved.len(), longest.unwrap_or(0));
-    ctx.reply.array(moved.len());
-    for member in &moved {
-        let old = to.view().expiry_of(&member.name);
-        to.update(&member.name, |_| Some(member.score));
-        let expire_at = old.map_or(member.expire_at, |old| later(old, member.expire_at));
-        if old.unwrap_or(None) != expire_at {
-            to.set_expiry(&member.name, expire_at);
+    ctx.change_in_slices(moved.len(), |ctx, slice| {
+        let mut from = ctx.keys.entry(&args[1]).zset_mut()?;
+        for member in &moved[slice] {
+            from.remove(&member.name);
         }
-        ctx.reply.array(2);
-        ctx.reply.bulk(&member.name);
-        ctx.reply.double(member.score);
-    }
+        Ok(())
+    })?;
+    ctx.let_go();
+    let longest = moved.iter().map(|member| member.name.len()).max();
+    ctx.reply.array(moved.len());
+    ctx.change_in_slices(moved.len(), |ctx, slice| {
+        let mut to = ctx.keys.entry(&args[2]).zset_mut()?;
+        to.expect(moved.len(), longest.unwrap_or(0));
+        for member in &moved[slice] {
+            let old = to.view().expiry_of(&member.name);
+            to.update(&member.name, |_| Some(member.score));
+            let expire_at = old.map_or(member.expire_at, |old| later(old, member.expire_at));
+            if old.unwrap_or(None) != expire_at {
+                to.set_expiry(&member.name, expire_at);
+            }
+            ctx.reply.array(2);
+            ctx.reply.bulk(&member.name);
+            ctx.reply.double(member.score);
+        }
+        Ok(())
+    })?;
     Ok(true)
 }
 
@@ -177,25 +184,30 @@ pub(super) fn zmovemember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         () => None,
     };
     let names = members(ctx, 3 + usize::from(exist.is_some()))?;
-    let Some(from) = source(ctx)? else {
+    if source(ctx)?.is_none() {
         ctx.reply.null_array();
         return Ok(());
-    };
-    let mut moved = Vec::new();
-    let mut seen = HashSet::new();
-    for name in names.iter().filter(|name| seen.insert(*name)) {
-        if let Some(score) = from.score(name) {
-            moved.push(MovedMember {
-                name: name.to_vec(),
-                score,
-                expire_at: from.expiry_of(name).flatten(),
-            });
-        }
     }
-    let args = ctx.args;
-    let to = ctx.keys.view(&args[2]).map(zset).transpose()?;
-    let there = |name: &[u8]| to.is_some_and(|to: ZsetRef<'_>| to.score(name).is_some());
-    moved.retain(|member| exist.is_none_or(|exist| there(&member.name) == exist));
+    let (args, mut moved, mut seen) = (ctx.args, Vec::new(), HashSet::new());
+    ctx.read_in_slices(names.len(), |ctx, slice| {
+        let from = ctx.keys.view(&args[1]).map(zset).transpose()?;
+        let to = ctx.keys.view(&args[2]).map(zset).transpose()?;
+        let there = |name: &[u8]| to.is_some_and(|to: ZsetRef<'_>| to.score(name).is_some());
+        let names = names.slice(slice).iter();
+        for name in names.filter(|name| seen.insert(*name)) {
+            let from = from.and_then(|from: ZsetRef<'_>| Some((from, from.score(name)?)));
+            if let Some((from, score)) = from
+                && exist.is_none_or(|exist| there(name) == exist)
+            {
+                moved.push(MovedMember {
+                    name: name.to_vec(),
+                    score,
+                    expire_at: from.expiry_of(name).flatten(),
+                });
+            }
+        }
+        Ok(())
+    })?;
     if !carry(ctx, moved)? {
         ctx.reply.null_array();
     }

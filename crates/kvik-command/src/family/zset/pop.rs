@@ -48,7 +48,18 @@ fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     // Redis nests pairs in RESP3 only if a count is given.
     let nested = ctx.reply.protocol() == Protocol::Resp3 && args.len() == 3;
     ctx.reply.array(if nested { count } else { 2 * count });
-    take(ctx, &args[1], end, count, nested)
+    take_many(ctx, &args[1], end, count, nested)
+}
+
+/// Deletes `count` members, which are there, in slices, after writing each.
+fn take_many(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    end: End,
+    count: usize,
+    nested: bool,
+) -> Result<(), Error> {
+    ctx.change_in_slices(count, |ctx, slice| take(ctx, key, end, slice.len(), nested))
 }
 
 /// Deletes `count` members, which are there, after writing each with its score, as an array of its
@@ -154,7 +165,7 @@ fn pop_from_first(
         ctx.reply.array(2);
         ctx.reply.bulk(key);
         ctx.reply.array(count);
-        take(ctx, key, end, count, true)?;
+        take_many(ctx, key, end, count, true)?;
         return Ok(true);
     }
     Ok(false)

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 use kvik_resp::Reply;
-use kvik_store::{ScoredMember, ZsetRef};
+use kvik_store::{ScoredMember, View, ZsetRef};
 
 use super::{reply_len, reply_member, reply_name, zset};
-use crate::family::sampling::{Selection, checked_count, distinct, draws, is_small_part, repeat};
-use crate::{Ctx, Error, Random};
+use crate::family::sampling::{
+    DRAWN_AT_ONCE, Selection, checked_count, distinct, draws, is_small_part, repeat, touched,
+};
+use crate::{Ctx, Error, SLICE};
 
 pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.args.len() > 2 {
@@ -29,23 +31,35 @@ fn many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.array(0);
         return Ok(());
     };
-    let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
-    let tell = |reply: &mut Reply<'_>, member: ScoredMember<'_>| {
-        let score = with_scores.then(|| member.score());
-        reply_member(reply, member.name, score);
-    };
+    let len = zset.len();
     if count >= 0 {
-        let wanted = distinct(count, zset.len());
-        reply_len(reply, wanted, with_scores);
-        choose(zset, wanted, random, |member| tell(reply, member));
-        return Ok(());
+        let wanted = distinct(count, len);
+        ctx.weigh(touched(wanted, len))?;
+        reply_len(&mut ctx.reply, wanted, with_scores);
+        return choose(ctx, wanted, len, with_scores);
     }
     let times = draws(count)?;
-    reply_len(reply, times, with_scores);
-    repeat(reply, times, |reply| {
-        let member = zset.sample(random.bits());
-        tell(reply, member.expect("a sorted set has members"));
+    ctx.weigh(times)?;
+    reply_len(&mut ctx.reply, times, with_scores);
+    repeat(ctx, times, |ctx, slice| {
+        let zset = look(ctx.keys.view(ctx.key(1)))?;
+        for _ in 0..slice {
+            let member = zset.sample(ctx.random.bits());
+            let member = member.expect("a sorted set has members");
+            tell(&mut ctx.reply, member, with_scores);
+        }
+        Ok(())
     })
+}
+
+/// The sorted set of a key that has been found.
+fn look(view: Option<View<'_>>) -> Result<ZsetRef<'_>, Error> {
+    zset(view.ok_or(Error::NO_SUCH_KEY)?)
+}
+
+fn tell(reply: &mut Reply<'_>, member: ScoredMember<'_>, with_scores: bool) {
+    let score = with_scores.then(|| member.score());
+    reply_member(reply, member.name, score);
 }
 
 /// How many members are wanted, and whether their scores are.
@@ -61,28 +75,43 @@ fn options(ctx: &Ctx<'_>) -> Result<(i64, bool), Error> {
     Ok((count, words == 4))
 }
 
-/// Gives `count` different members, of which there are as many, to `tell`.
-fn choose<'z>(
-    zset: ZsetRef<'z>,
-    count: usize,
-    random: &mut Random,
-    mut tell: impl FnMut(ScoredMember<'z>),
-) {
-    let len = zset.len();
-    if is_small_part(count, len) && matches!(zset, ZsetRef::Table(_)) {
-        let mut drawn = HashSet::with_capacity(count);
-        while drawn.len() < count {
-            let rank = random.below(len as u64) as usize;
-            if drawn.insert(rank) {
-                zset.range(rank..rank + 1, false).for_each(&mut tell);
-            }
-        }
-        return;
+/// Answers with `count` different members of a sorted set of `len`.
+fn choose(ctx: &mut Ctx<'_>, count: usize, len: usize, with_scores: bool) -> Result<(), Error> {
+    let is_table = matches!(look(ctx.keys.view(ctx.key(1)))?, ZsetRef::Table(_));
+    if is_table && is_small_part(count, len) {
+        return draw(ctx, count, len, with_scores);
     }
     let mut selection = Selection::new(count, len);
-    for member in zset.iter() {
-        if selection.takes(random) {
-            tell(member);
+    for done in (0..len).step_by(SLICE) {
+        if done > 0 {
+            ctx.breathe()?;
         }
+        let zset = look(ctx.keys.view(ctx.key(1)))?;
+        for member in zset.range(done..done + SLICE, false) {
+            if selection.takes(ctx.random) {
+                tell(&mut ctx.reply, member, with_scores);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same by drawing ranks until enough different ones were drawn.
+fn draw(ctx: &mut Ctx<'_>, count: usize, len: usize, with_scores: bool) -> Result<(), Error> {
+    let mut drawn = HashSet::with_capacity(count);
+    loop {
+        let zset = look(ctx.keys.view(ctx.key(1)))?;
+        for _ in 0..DRAWN_AT_ONCE {
+            if drawn.len() == count {
+                return Ok(());
+            }
+            let rank = ctx.random.below(len as u64) as usize;
+            if drawn.insert(rank) {
+                for member in zset.range(rank..rank + 1, false) {
+                    tell(&mut ctx.reply, member, with_scores);
+                }
+            }
+        }
+        ctx.breathe()?;
     }
 }

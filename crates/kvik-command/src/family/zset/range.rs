@@ -13,6 +13,9 @@ use crate::{Ctx, Error, SLICE};
 const NO_SCORES: Error = Error::text("min or max is not a float");
 const NO_NAMES: Error = Error::text("min or max not valid string range item");
 
+/// Members that are removed while the stripe is held once: each leaves a table and an order.
+pub(super) const REMOVED_AT_ONCE: usize = SLICE / 4;
+
 /// The unit in which a range is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
@@ -119,7 +122,7 @@ fn answer_in_slices(
 }
 
 /// Visits members of the key at a position in slices.
-fn each_slice(
+pub(super) fn each_slice(
     ctx: &mut Ctx<'_>,
     at: usize,
     ranks: Range<usize>,
@@ -209,7 +212,24 @@ fn remove(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
         ctx.keys.note_called(&args[1], Event::ZREM);
         ctx.keys.delete(ctx.key(1));
     } else if removed > 0 {
-        ctx.keys.entry(ctx.key(1)).zset_mut()?.remove_ranks(ranks);
+        ctx.weigh(removed)?;
+        let (mut left, mut wanted) = (removed, None);
+        loop {
+            let slice = left.min(REMOVED_AT_ONCE);
+            let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+            zset.remove_ranks(ranks.start..ranks.start + slice);
+            drop(zset);
+            left -= slice;
+            if left == 0 {
+                break;
+            }
+            // It has changed something, and goes on to its end. Of all slices one event tells.
+            ctx.keys.breathe();
+            wanted = wanted.or(Some(ctx.keys.mute(EventClasses::ALL)));
+        }
+        if let Some(wanted) = wanted {
+            ctx.keys.unmute(wanted);
+        }
     }
     ctx.reply.integer(removed as i64);
     Ok(())

@@ -174,7 +174,42 @@ fn a_reply_beyond_the_bound_ends_the_connection() {
     assert_eq!((answer, out.len()), (Answer::Close, 0));
 }
 
+/// A request as the numbers say: on one of a few keys, or a list of some, or none at all.
+fn request(numbers: &[u8]) -> Vec<u8> {
+    match numbers {
+        [verb, key, ..] if verb % 8 < 5 => match verb % 5 {
+            0 | 1 => vec![0x92, 0, 0xc4, 1, *key],
+            2 | 3 => vec![0x93, 1, 0xc4, 1, *key, 0xc5, 0, 1, *verb],
+            _ => vec![0x92, 2, 0xc4, 0],
+        },
+        [verb, rest @ ..] if verb % 8 < 7 => {
+            let members: Vec<_> = rest.chunks(3).take(15).map(request).collect();
+            [
+                &[0x92, 3, 0x90 | members.len() as u8][..],
+                &members.concat(),
+            ]
+            .concat()
+        }
+        _ => b"\x91\x07".to_vec(),
+    }
+}
+
 proptest! {
+    /// A frame with something behind its list is too long for that, and is checked beforehand.
+    #[test]
+    fn a_frame_means_the_same_whether_it_is_checked_on_the_way_or_before(
+        requests in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..12), 0..60),
+        piece in 1usize..5000,
+    ) {
+        let requests: Vec<_> = requests.iter().map(|numbers| request(numbers)).collect();
+        let count = (requests.len() as u16).to_be_bytes();
+        let short = [&[0xdc, count[0], count[1]][..], &requests.concat()].concat();
+        let long = [&short[..], &[0; SHORT_FRAME]].concat();
+        let limits = NeksLimits::default();
+        let expected = parse(&frame(&long).repeat(2), piece, limits);
+        prop_assert_eq!(parse(&frame(&short).repeat(2), piece, limits), expected);
+    }
+
     #[test]
     fn any_bytes_mean_the_same_however_they_are_cut(
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..5),

@@ -45,7 +45,10 @@ pub(super) fn from_text(line: &[u8]) -> Option<TreeRequest<'_>> {
     let (verb, rest) = line.split_once(' ')?;
     let mut words = rest.splitn(5, ' ');
     let (id, client) = (words.next()?, words.next()?);
+    let behind_client = rest.splitn(3, ' ').nth(2);
     let key = match (verb, words.next()) {
+        // A password may contain blanks.
+        ("AUTH", _) => behind_client?,
         // Without a prefix all names are listed.
         ("LIST", key) => key.unwrap_or_default(),
         (_, key) => key?,
@@ -131,6 +134,8 @@ mod tests {
         let with_values = verb("SUB 1 c k VALUE");
         assert_eq!(with_values, Some(Verb::Subscribe { with_values: true }));
         assert_eq!(verb("LIST 1 c"), Some(Verb::List));
+        let password = from_text(b"AUTH 1 c se cr et").unwrap().key;
+        assert_eq!(&*password, b"se cr et");
         let compare = Verb::CompareAndPut {
             old: None,
             new: b"v".to_vec(),

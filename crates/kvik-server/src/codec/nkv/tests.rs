@@ -3,7 +3,7 @@ use super::*;
 use crate::codec::tests::client;
 
 fn nkv() -> Nkv {
-    Nkv::new(0, &NkvSettings::default())
+    Nkv::new(0, &CodecSettings::default())
 }
 
 fn parse(nkv: &mut Nkv, input: &[u8], tail: Tail) -> (Vec<String>, Progress) {
@@ -109,8 +109,8 @@ fn a_tied_key_is_renewed_and_ends_with_its_client() {
 
 #[test]
 fn a_subscription_ends_with_its_connection() {
-    let settings = NkvSettings::default();
-    let tree = settings.trees.of(0);
+    let settings = CodecSettings::default();
+    let tree = settings.nkv.trees.of(0, settings.scope);
     let nkv = {
         let mut nkv = Nkv::new(0, &settings);
         nkv.streams.push(Stream {

@@ -26,9 +26,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use kvik::{Change, ChangeObserver, Message};
+use kvik::{Change, ChangeObserver, DEFAULT_NAMESPACE, Message, namespace_name, rest_of};
 use kvik_command::client::Client;
 use parking_lot::{Mutex, RwLock};
+
+use crate::codec::KeyScope;
 
 /// Keys of which a subscriber has not been told; one with more is disconnected.
 const MOST_NEWS: usize = 1 << 16;
@@ -49,9 +51,10 @@ pub struct Trees {
     trees: RwLock<Vec<Arc<KeyTree>>>,
 }
 
-/// The keys of one database.
+/// The keys of one database, or of its namespace `default`, by the names that a door's clients use.
 pub(crate) struct KeyTree {
     database: u32,
+    scope: KeyScope,
     state: Mutex<TreeState>,
     /// Names may be missing: the keys must be looked through.
     is_incomplete: AtomicBool,
@@ -113,16 +116,16 @@ pub(super) enum NewsItem {
 
 impl Trees {
     /// The tree of a database, which is incomplete at first.
-    pub(crate) fn of(&self, database: u32) -> Arc<KeyTree> {
-        let find =
-            |trees: &[Arc<KeyTree>]| trees.iter().find(|tree| tree.database == database).cloned();
+    pub(crate) fn of(&self, database: u32, scope: KeyScope) -> Arc<KeyTree> {
+        let is_it = |tree: &&Arc<KeyTree>| (tree.database, tree.scope) == (database, scope);
+        let find = |trees: &[Arc<KeyTree>]| trees.iter().find(is_it).cloned();
         // Each connection asks; a tree is made once.
         if let Some(tree) = find(&self.trees.read()) {
             return tree;
         }
         let mut trees = self.trees.write();
         find(&trees).unwrap_or_else(|| {
-            let tree = Arc::new(KeyTree::new(database));
+            let tree = Arc::new(KeyTree::new(database, scope));
             trees.push(Arc::clone(&tree));
             tree
         })
@@ -160,9 +163,10 @@ impl std::fmt::Debug for TreeSubscriber {
 }
 
 impl KeyTree {
-    fn new(database: u32) -> Self {
+    fn new(database: u32, scope: KeyScope) -> Self {
         Self {
             database,
+            scope,
             state: Mutex::default(),
             is_incomplete: AtomicBool::new(true),
             incarnation: AtomicU64::new(0),
@@ -174,6 +178,9 @@ impl KeyTree {
             // Called with the stripe of the key held, so that changes of one key come in their
             // order.
             Change::Set { database, key } if database == self.database => {
+                let Some(key) = self.name_here(key) else {
+                    return;
+                };
                 let mut state = self.state.lock();
                 state.note(key);
                 if !state.subscriptions.is_empty() {
@@ -182,6 +189,9 @@ impl KeyTree {
                 }
             }
             Change::Gone { database, key } if database == self.database => {
+                let Some(key) = self.name_here(key) else {
+                    return;
+                };
                 let mut state = self.state.lock();
                 state.changes += 1;
                 let name = state.names.remove_entry(key).map(|(name, _)| name);
@@ -194,6 +204,10 @@ impl KeyTree {
             Change::AllGone { database } if database.is_none_or(|it| it == self.database) => {
                 self.state.lock().forget_all();
             }
+            Change::NamespaceGone {
+                database,
+                namespace,
+            } if database == self.database => self.forget_namespace(namespace),
             Change::Swapped { one, other } if [one, other].contains(&self.database) => {
                 let mut state = self.state.lock();
                 state.forget_all();
@@ -206,6 +220,33 @@ impl KeyTree {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The name that a key has here; none if it is not among the keys of this tree.
+    fn name_here<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        match self.scope {
+            KeyScope::All => Some(key),
+            KeyScope::Default => {
+                let is_here = namespace_name(key) == DEFAULT_NAMESPACE;
+                is_here.then(|| rest_of(DEFAULT_NAMESPACE, key))
+            }
+        }
+    }
+
+    /// All keys of a namespace are gone.
+    fn forget_namespace(&self, namespace: &[u8]) {
+        let mut state = self.state.lock();
+        match self.scope {
+            KeyScope::Default if namespace == DEFAULT_NAMESPACE => state.forget_all(),
+            KeyScope::Default => {}
+            KeyScope::All => {
+                let names = std::mem::take(&mut state.names);
+                let is_gone = |(name, _): &(Name, u64)| namespace_name(name) == namespace;
+                let (gone, kept) = names.into_iter().partition(is_gone);
+                state.names = kept;
+                state.forget(gone);
+            }
         }
     }
 
@@ -371,8 +412,13 @@ impl TreeState {
 
     /// All keys are gone.
     fn forget_all(&mut self) {
-        self.changes += 1;
         let names = std::mem::take(&mut self.names);
+        self.forget(names);
+    }
+
+    /// These keys are gone, whose names have been taken out.
+    fn forget(&mut self, names: Names) {
+        self.changes += 1;
         if self.subscriptions.is_empty() {
             return;
         }

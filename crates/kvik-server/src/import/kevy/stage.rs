@@ -15,6 +15,9 @@ const REFUSALS: usize = 32;
 /// Keys of a page.
 const PAGE: &[u8] = b"512";
 
+/// From kevy 7 on: a consumer has read, at two times that kvik does not keep in files.
+const CONSUMER_SEEN: &[u8] = b"XINTERNAL.CONSUMERSEEN";
+
 /// A shard while it is loaded.
 pub(super) struct Stage {
     connection: Connection,
@@ -42,6 +45,11 @@ impl Stage {
     /// Runs a command that changes keys. Others have no business in a log.
     pub(super) fn run(&mut self, words: &[&[u8]]) {
         let Some(name) = words.first() else { return };
+        if let [_, key, group, consumer, ..] = words
+            && name.eq_ignore_ascii_case(CONSUMER_SEEN)
+        {
+            return self.run(&[b"XGROUP", b"CREATECONSUMER", *key, *group, *consumer]);
+        }
         let args: ArgsBuf = words.iter().collect();
         let is_write = match table().resolve(args.as_args()) {
             Ok(command) => command.flags().contains(Flags::WRITE),

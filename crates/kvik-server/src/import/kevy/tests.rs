@@ -384,6 +384,19 @@ fn a_transaction_without_an_end_has_not_happened() {
 }
 
 #[test]
+fn a_consumer_that_has_read_is_there() {
+    let log = first(&[
+        "XADD st 1-1 f v",
+        "XGROUP CREATE st g 0",
+        "XINTERNAL.CONSUMERSEEN st g idle 1796067327662 1796067327662",
+    ]);
+    let (mut taken, report) = imported(&[("aof-0.aof", log)]);
+    assert_eq!(report.defects, [""; 0]);
+    let create = ["XGROUP", "CREATECONSUMER", "st", "g", "idle"];
+    assert_eq!(taken.number(&create), 0, "it is there");
+}
+
+#[test]
 fn what_a_log_cannot_say_is_named() {
     let log = first(&[
         "SADD s 1 2 3",

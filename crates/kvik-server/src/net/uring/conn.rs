@@ -64,7 +64,8 @@ impl Message {
                 iov_len: length,
             }));
         self.header.msg_iov = self.slices.as_mut_ptr();
-        self.header.msg_iovlen = self.slices.len();
+        // An `int` in musl.
+        self.header.msg_iovlen = self.slices.len() as _;
         &raw mut self.header
     }
 }

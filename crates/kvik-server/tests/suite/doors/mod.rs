@@ -3,6 +3,7 @@
 
 mod hostile;
 mod kiba;
+mod namespaces;
 mod neks;
 mod nkv;
 mod wire;

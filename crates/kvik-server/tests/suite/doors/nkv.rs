@@ -411,6 +411,12 @@ fn a_password_keeps_everybody_out() {
         }
         let lines = "AUTH 1 c secret\nPUT 2 c k dg==\nLIST 3 c\n";
         assert_eq!(ask(server, lines), "1 OK\n2 OK\n3 OK k\n");
+        // Whoever waits for the reply to the password has not ended.
+        let mut wire = RawWire::open(server, 1);
+        wire.send(b"AUTH 1 c secret\n");
+        assert_eq!(wire.receive(5), b"1 OK\n");
+        wire.send(b"GET 2 c k\n");
+        assert_eq!(wire.rest(), b"2 OK dg==\n");
     });
 }
 

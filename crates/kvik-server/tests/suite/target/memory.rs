@@ -78,7 +78,7 @@ impl Target for MemoryTarget {
 
     fn wait(&self, time: Duration) {
         match &self.clock {
-            Clock::System => std::thread::sleep(time),
+            Clock::System | Clock::Host(_) => std::thread::sleep(time),
             Clock::Manual(now) => {
                 now.fetch_add(time.as_micros() as u64, std::sync::atomic::Ordering::AcqRel);
             }

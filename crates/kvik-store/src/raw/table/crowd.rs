@@ -23,7 +23,7 @@ impl Table {
         segment: Segment,
         keys: &impl Keys,
     ) -> Vec<(u64, EntryRef)> {
-        let crowd = &self.crowd[self.crowd_in(prefixes)];
+        let crowd = &self.crowd()[self.crowd_in(prefixes)];
         // A bucket of the stash has keys of all homes, so that only the hash tells whose they are.
         let stash = segment.stash().map(|entry| (keys.position(entry), entry));
         stash
@@ -42,20 +42,22 @@ impl Table {
         // Positions are in order, and a segment covers a range of prefixes.
         let before = |end: u64| {
             let is_before = |&(position, _): &(Position, _)| u64::from(position.prefix().0) < end;
-            self.crowd.partition_point(is_before)
+            self.crowd().partition_point(is_before)
         };
         before(prefixes.start)..before(prefixes.end)
     }
 
     pub(super) fn crowd_of(&self, position: Position) -> &[(Position, EntryRef)] {
         // Different keys may have the same position: the caller tells them apart.
-        let start = self.crowd.partition_point(|&(other, _)| other < position);
-        let end = self.crowd.partition_point(|&(other, _)| other <= position);
-        &self.crowd[start..end]
+        let start = self.crowd().partition_point(|&(other, _)| other < position);
+        let end = self
+            .crowd()
+            .partition_point(|&(other, _)| other <= position);
+        &self.crowd()[start..end]
     }
 
     pub(super) fn crowd_index(&self, position: Position, entry: EntryRef) -> usize {
-        self.crowd
+        self.crowd()
             .binary_search(&(position, entry))
             .expect("an entry is in a segment or in the crowd")
     }
@@ -67,25 +69,22 @@ impl Table {
         entry: EntryRef,
         keys: &impl Keys,
     ) {
-        let index = self
-            .crowd
-            .partition_point(|&other| other < (position, entry));
-        self.crowd.insert(index, (position, entry));
+        let crowd = &mut self.oddments().crowd;
+        let index = crowd.partition_point(|&other| other < (position, entry));
+        crowd.insert(index, (position, entry));
         if let Some(at) = keys.expiry(entry) {
             self.lower_crowd_due(at);
         }
     }
 
     pub(super) fn due_in_crowd(&self) -> UnixMs {
-        if self.crowd.is_empty() {
-            NEVER
-        } else {
-            self.crowd_due
-        }
+        let oddments = self.oddments.as_ref();
+        let crowded = oddments.filter(|it| !it.crowd.is_empty());
+        crowded.map_or(NEVER, |it| it.crowd_due)
     }
 
     pub(super) fn lower_crowd_due(&mut self, at: UnixMs) {
-        self.crowd_due = self.due_in_crowd().min(at);
+        self.oddments().crowd_due = self.due_in_crowd().min(at);
     }
 
     #[cold]
@@ -94,12 +93,12 @@ impl Table {
         now: UnixMs,
         keys: &impl Keys,
     ) -> Option<(UnixMs, EntryRef)> {
-        let expiries = self.crowd.iter();
+        let expiries = self.crowd().iter();
         let first = expiries
             .filter_map(|&(_, entry)| Some((keys.expiry(entry)?, entry)))
             .min();
         // The whole crowd has been looked at, so the bound is exact again.
-        self.crowd_due = first.map_or(NEVER, |(at, _)| at);
+        self.oddments().crowd_due = first.map_or(NEVER, |(at, _)| at);
         first.filter(|&(at, _)| at <= now)
     }
 }

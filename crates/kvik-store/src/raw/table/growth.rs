@@ -16,12 +16,19 @@ use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
 use crate::raw::root::{MAX_DEPTH, Word};
 use crate::raw::segment::capacity;
+use crate::raw::touched::touch;
 
 /// Two segments with no more keys than this are joined: half of what one takes.
 const JOIN_LEN: usize = 384;
+/// A segment that is expected to have so many keys at least has been split off by then, since its
+/// other half has about as many.
+const EXPECTED_LEN: usize = 400;
 /// How many keys fewer there are when it is tried again, if those that are left lie too close
 /// together.
 const JOIN_STEP: usize = 48;
+/// Keys of a segment up to which a table is made ready for so many: with more a segment may well be
+/// full before the others are.
+const READY_LEN: usize = 600;
 /// How far ahead entries are fetched into the cache when many are about to be hashed.
 const AHEAD: usize = 24;
 
@@ -29,6 +36,23 @@ impl Table {
     pub(super) fn start(&mut self) {
         let word = self.add_segment(0, 0);
         self.root.reset(Some(word));
+    }
+
+    /// Gives a table in which nothing is yet the segments that it will have with so many entries.
+    /// One that gets them step by step moves each entry once or twice.
+    pub(crate) fn expect(&mut self, len: usize, keys: &impl Keys) {
+        let depth = (len / EXPECTED_LEN).checked_ilog2().unwrap_or(0);
+        if depth == 0 || !self.segments.is_empty() {
+            return;
+        }
+        let word = self.add_segment(TOP_ORDER, 0);
+        self.root.reset(Some(word));
+        for bits in 0..depth.min(MAX_DEPTH) {
+            for range in 0..1u64 << bits {
+                let position = Position(range.checked_shl(64 - bits).unwrap_or(0));
+                self.split(position, self.word(position), keys);
+            }
+        }
     }
 
     fn add_segment(&mut self, order: u32, depth: u32) -> Word {
@@ -40,7 +64,8 @@ impl Table {
             live: true,
         };
         // Words name segments by number, so a number is used again and no other changes.
-        let number = if let Some(number) = self.unused.pop() {
+        let unused = self.oddments.as_mut().and_then(|it| it.unused.pop());
+        let number = if let Some(number) = unused {
             self.segments[number as usize] = meta;
             number
         } else {
@@ -90,6 +115,33 @@ impl Table {
     fn depth_limit(&self) -> u32 {
         let segments = self.len / JOIN_LEN + 1;
         (segments.ilog2() + 6).min(MAX_DEPTH)
+    }
+
+    /// Splits segments, from a prefix on and `steps` at most, until so many entries fit without
+    /// another split, and says where to go on if there is more to do. Segments that hold little are
+    /// split for little: what comes then stays where it is put. The table must not be empty.
+    pub(crate) fn make_ready(
+        &mut self,
+        entries: usize,
+        mut from: Prefix,
+        steps: usize,
+        keys: &impl Keys,
+    ) -> Option<Prefix> {
+        let segments = entries.div_ceil(READY_LEN).next_power_of_two();
+        let depth = segments.ilog2().min(MAX_DEPTH);
+        for _ in 0..steps {
+            let word = self.word_of(from)?;
+            let position = from.first_position();
+            if word.order < TOP_ORDER && depth > 0 {
+                self.resize(position, word, TOP_ORDER, keys);
+            } else if word.depth < depth {
+                self.split(position, word, keys);
+            } else {
+                let next = from.first_of(word.depth) + (1 << (32 - word.depth));
+                from = u32::try_from(next).ok().map(Prefix)?;
+            }
+        }
+        Some(from)
     }
 
     /// Gives a segment a block of another size, unless that is smaller and not all fits into it;
@@ -204,7 +256,7 @@ impl Table {
             self.root.publish(kept.0.prefix(), joined);
         }
         self.segments[gone.1.number as usize].live = false;
-        self.unused.push(gone.1.number);
+        self.oddments().unused.push(gone.1.number);
         // Others may get the blocks only now that no word leads to them.
         self.give_block(kept.1.block, kept.1.order);
         self.give_block(gone.1.block, gone.1.order);
@@ -231,9 +283,10 @@ impl Table {
             if let Some(&soon) = refs.get(index + AHEAD) {
                 keys.prefetch(soon);
             }
+            touch(1);
             entries.push((keys.position(entry), entry));
         }
-        entries.extend_from_slice(&self.crowd[self.crowd_range(position, word)]);
+        entries.extend_from_slice(&self.crowd()[self.crowd_range(position, word)]);
         entries
     }
 
@@ -243,8 +296,10 @@ impl Table {
         segment.buckets().iter().for_each(|bucket| bucket.clear());
         self.segments[word.number as usize].len = 0;
         self.deadlines.clear(word.number as usize);
-        let crowd = self.crowd_range(position, word);
-        self.crowd.drain(crowd);
+        let range = self.crowd_range(position, word);
+        if let Some(oddments) = &mut self.oddments {
+            oddments.crowd.drain(range);
+        }
     }
 
     fn put_entries(&mut self, entries: &[(Position, EntryRef)], keys: &impl Keys) {

@@ -62,6 +62,27 @@ impl Model {
     }
 }
 
+#[test]
+fn what_is_expected_is_what_growth_leads_to() {
+    for count in [0, 10, 900, 3000, 5000, 20_000] {
+        let mut model = Model::default();
+        let (mut expecting, mut growing) = (Table::default(), Table::default());
+        expecting.expect(count, &model);
+        for n in 0..count as u64 {
+            let position = position_of(n);
+            let entry = model.make(position, (n % 3 == 0).then_some(n));
+            expecting.insert(position, entry, &model);
+            growing.insert(position, entry, &model);
+        }
+        model.check(&expecting);
+        assert!(expecting.bytes() <= growing.bytes() * 11 / 10);
+        // Nothing is expected where something is.
+        let bytes = expecting.bytes();
+        expecting.expect(1 << 20, &model);
+        assert!(count == 0 || expecting.bytes() == bytes);
+    }
+}
+
 /// Entries from this number on are not removed.
 const STAYING: u32 = 1 << 31;
 

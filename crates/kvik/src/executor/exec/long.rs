@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
 use kvik_command::declare::Locking;
-use kvik_command::session::Queued;
+use kvik_command::queued::Queued;
 use kvik_resp::{Output, Reply};
 
 use super::end_watch;
@@ -31,7 +31,7 @@ impl Executor {
         };
         let limit = &self.shared.engine.settings.long_elements;
         let keeps_to_keys =
-            |queued: &Queued| queued.command.locking_of(queued.args.as_args()) == Locking::Keys;
+            |queued: Queued<'_>| queued.command.locking_of(queued.args) == Locking::Keys;
         transaction.queue.len() as u64 > limit.load(Relaxed)
             && !transaction.rolls_back
             && !session.tracking.mode.is_by_key()
@@ -97,17 +97,19 @@ impl Work {
             session.publications = Some(Vec::new());
             session.may_block = false;
             Reply::new(out, session.protocol).array(transaction.queue.len());
-            for slice in transaction.queue.chunks(COMMANDS_AT_ONCE) {
+            let queue = &transaction.queue;
+            for start in (0..queue.len()).step_by(COMMANDS_AT_ONCE) {
+                let slice = queue.part(start, COMMANDS_AT_ONCE);
                 held.let_go();
                 shared.stripes.give_way_with(&self.plan.stripes);
                 self.plan.clear();
-                for queued in slice {
+                for queued in slice.clone() {
                     self.plan
                         .add_call(shared, session.db, &Call::queued(queued));
                 }
                 self.hold_plan(shared, held);
                 for queued in slice {
-                    self.run_queued(section, held, session, queued, out);
+                    self.run_queued(section, held, session, &Call::queued(queued), out);
                 }
             }
             for publication in session.publications.take().into_iter().flatten() {

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::Session;
-use kvik_command::declare::{Flags, Locking};
+use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::script::Busy;
+use kvik_command::{Error, Session};
 use kvik_resp::Output;
 use kvik_store::PinId;
 
 use crate::executor::call::Call;
+use crate::executor::work::Work;
 use crate::executor::{Executor, Outcome};
+use crate::shared::Shared;
 use crate::stripes::ascend;
 
 /// When a command is offered again that runs elsewhere, should no message come: milliseconds.
@@ -94,5 +96,27 @@ impl Executor {
         let since_us = self.work.clock.now_us().saturating_sub(threshold_ms * 1000);
         let stripes = is_planned.then_some(&plan.stripes[..]);
         engine.scripts.busy(stripes, since_us)
+    }
+}
+
+impl Work {
+    /// Refuses what Redis refuses while a script runs, as some clients expect of a server.
+    #[cold]
+    pub(in crate::executor) fn refuse_beside_scripts(
+        &self,
+        shared: &Shared,
+        session: &Session,
+        command: &Command,
+    ) -> Result<(), Error> {
+        let engine = &shared.engine;
+        let threshold_ms = engine.settings.busy_reply_ms.load(Relaxed);
+        if session.internal || threshold_ms == 0 || command.flags().contains(Flags::ALLOW_BUSY) {
+            return Ok(());
+        }
+        let since_us = self.clock.now_us().saturating_sub(threshold_ms * 1000);
+        match engine.scripts.busy(None, since_us) {
+            Some(busy) => Err(busy.error()),
+            None => Ok(()),
+        }
     }
 }

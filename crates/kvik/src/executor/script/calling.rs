@@ -16,6 +16,7 @@ use crate::executor::call::Call;
 use crate::executor::gate::permit;
 use crate::executor::slices::PutOff;
 use crate::section::Section;
+use crate::stripes::ascend;
 
 /// Nanoseconds after which others can see a script, and kill it.
 const SEEN_AFTER_NS: u64 = 1_000_000;
@@ -31,11 +32,14 @@ pub(super) struct Calling<'r, 's, 'a> {
     script: &'r ScriptCall<'r>,
     /// It has run a command that may write.
     has_written: bool,
+    /// When the command before it ended, or its batch began.
     began: Tick,
     /// It has ended to run elsewhere.
     leaves: bool,
     /// The view of it for others, once it has been running for a while.
     running: Option<Arc<Running>>,
+    /// It keeps all commands out.
+    closes_gate: bool,
 }
 
 impl<'r, 's, 'a> Calling<'r, 's, 'a> {
@@ -48,7 +52,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         script: &'r ScriptCall<'r>,
     ) -> Self {
         Self {
-            began: scope.shared.clock.instant(),
+            began: work.clock.latest(),
             work,
             section,
             scope,
@@ -58,16 +62,16 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             has_written: false,
             leaves: false,
             running: None,
+            closes_gate: false,
         }
     }
 
     /// The script has ended. Says whether it is to run elsewhere.
     pub(super) fn finish(self) -> bool {
-        let shared = self.scope.shared;
-        let took_ns = shared.clock.instant().nanos_since(self.began);
-        self.script.program.note_run(took_ns < SEEN_AFTER_NS);
-        if let Some(running) = &self.running {
-            shared.engine.scripts.leave_running(running);
+        let program = &self.script.program;
+        if !program.is_bounded() {
+            let now = self.scope.shared.clock.instant();
+            program.note_run(now.nanos_since(self.began) < SEEN_AFTER_NS);
         }
         self.leaves
     }
@@ -145,6 +149,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         }
         self.section.reach(&self.work.plan.hashes);
         if let StripeSource::Pinned(pins) = &mut self.scope.source {
+            ascend(&mut self.work.plan.stripes);
             let mut keys: Vec<&[u8]> = Vec::new();
             let args = call.args;
             // Keys that cannot be told from the words the handler refuses.
@@ -267,6 +272,10 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             }
             let running = Arc::new(running);
             shared.engine.scripts.enter_running(&running);
+            if shared.engine.settings.busy_reply_to_all.load(Relaxed) {
+                shared.engine.gate.close_for_script();
+                self.closes_gate = true;
+            }
             running
         })
     }
@@ -316,6 +325,18 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     }
 }
 
+impl Drop for Calling<'_, '_, '_> {
+    fn drop(&mut self) {
+        let engine = &self.scope.shared.engine;
+        if let Some(running) = &self.running {
+            engine.scripts.leave_running(running);
+        }
+        if self.closes_gate {
+            engine.gate.open_after_script();
+        }
+    }
+}
+
 impl Caller for Calling<'_, '_, '_> {
     fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
         let command = table().resolve(args).ok();
@@ -333,7 +354,7 @@ impl Caller for Calling<'_, '_, '_> {
     fn count_error(&mut self, line: &[u8]) {
         let code = line.split(|&byte| byte == b' ').next().unwrap_or_default();
         let stats = &self.scope.shared.engine.stats;
-        stats.count_error(&String::from_utf8_lossy(code));
+        stats.count_made_error(&String::from_utf8_lossy(code));
         self.work.stats.totals.errors.add(1);
     }
 

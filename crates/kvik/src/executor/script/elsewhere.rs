@@ -11,13 +11,15 @@ use std::time::Duration;
 use kvik_command::Session;
 use kvik_command::declare::Locking;
 use kvik_command::mail::Message;
-use kvik_command::script::{Away, AwayReply};
+use kvik_command::script::{Away, AwayEnd};
+use kvik_command::session::Replies;
 use kvik_log::Lsn;
 use kvik_resp::{ArgsBuf, Output};
 
 use crate::executor::call::Call;
 use crate::executor::slices::PutOff;
 use crate::executor::{Executor, Outcome};
+use crate::lookout::Lookout;
 use crate::script_threads::Errand;
 use crate::shared::Shared;
 use crate::stripes::Patience;
@@ -33,12 +35,24 @@ impl Executor {
         session: &mut Session,
         out: &mut Output,
     ) -> Outcome {
-        match session.away.as_ref().and_then(|away| away.take()) {
-            None => self.put_off_away(),
-            Some(arrival) => {
-                session.send_away(None);
-                out.append(arrival.out);
-                self.work.note_lsn(Lsn::new(arrival.lsn));
+        let arrival = session.away.as_ref().and_then(|away| away.take());
+        let Some(arrival) = arrival else {
+            return self.put_off_away();
+        };
+        out.append(arrival.out);
+        self.work.note_lsn(Lsn::new(arrival.lsn));
+        let Some(end) = arrival.end else {
+            return self.put_off_away();
+        };
+        session.send_away(None);
+        match end {
+            AwayEnd::Answered => Outcome::Done,
+            AwayEnd::ComesBack => {
+                session.comes_back = true;
+                self.put_off(Outcome::Busy)
+            }
+            AwayEnd::BrokenOff => {
+                session.close = true;
                 Outcome::Done
             }
         }
@@ -46,7 +60,7 @@ impl Executor {
 
     /// Whether long commands leave this thread.
     pub(in crate::executor) fn may_send_away(&self) -> bool {
-        self.patience == Patience::Spin && !self.stays
+        self.patience == Patience::Spin && !self.stays && self.shared.has_threads()
     }
 
     /// Has a command run elsewhere.
@@ -55,7 +69,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
     ) -> PutOff {
-        let away = Arc::new(Away::default());
+        let away = Arc::new(Away::new(&self.shared.engine.pins.reply_bytes));
         session.send_away(Some(Arc::clone(&away)));
         // The client's own session stays with its thread, which goes on serving it: only what the
         // command needs goes along.
@@ -65,6 +79,15 @@ impl Executor {
         other.no_touch = session.no_touch;
         other.internal = session.internal;
         other.takes_long = true;
+        // Nothing else may be written to the client between two parts of a reply.
+        other.takes_parts = session.takes_parts
+            && session.replies == Replies::On
+            && session.subscriptions.is_none()
+            && !session.monitors
+            && !session.feed_subscribed;
+        // What it reads there is tracked for the client all the same.
+        other.tracking.mode = session.tracking.mode;
+        other.tracking.is_chosen = session.tracking.is_chosen;
         other.errand = Some(Arc::clone(&away));
         if call.command.locking() == Locking::Queue {
             // EXEC takes queue and watch with it, as it would leave none behind here.
@@ -86,6 +109,7 @@ impl Executor {
 
 /// Runs commands until there have been none for a while.
 fn serve(shared: &Arc<Shared>) {
+    let _lookout = Lookout(&shared.engine);
     let mut executor = Executor::new(Arc::clone(shared), Patience::Spin);
     executor.stays = true;
     while let Some(errand) = shared.script_threads.next() {
@@ -116,7 +140,17 @@ fn run(executor: &mut Executor, errand: Errand) {
     session.unwatch();
     executor.release(&mut session);
     session.rings.ring();
-    away.arrive(AwayReply { out, lsn });
+    let has_told = session.sink.take().is_some_and(|sink| sink.has_told());
+    let end = match out.first() {
+        _ if session.comes_back => AwayEnd::ComesBack,
+        // An error, which stands where the rest of the reply should.
+        Some(b'-') if has_told => AwayEnd::BrokenOff,
+        _ => AwayEnd::Answered,
+    };
+    if end == AwayEnd::BrokenOff {
+        out.clear();
+    }
+    away.arrive(out, lsn, end);
     // The command is offered again, and finds the reply.
     session.client.deliver(Message::Retry);
 }

@@ -106,6 +106,10 @@ fn admit_declared(
     is_ro: bool,
 ) -> Result<(), Error> {
     let flags = program.flags;
+    if flags.contains(ScriptFlags::NO_CLUSTER) && session.node().is_some() {
+        let text = "Can not run script on cluster, 'no-cluster' flag is set.";
+        return Err(Error::text(text));
+    }
     if flags.intersects(ScriptFlags::SILENT | ScriptFlags::NO_WRITES) || session.internal {
         return Ok(());
     }

@@ -3,7 +3,7 @@ use kvik_command::client::{Clients, Origin};
 use proptest::prelude::*;
 
 fn tree() -> KeyTree {
-    let tree = KeyTree::new(0);
+    let tree = KeyTree::new(0, KeyScope::All);
     tree.complete(0);
     tree
 }
@@ -202,4 +202,35 @@ proptest! {
         found.sort_unstable();
         prop_assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn a_tree_may_have_the_keys_of_the_namespace_default() {
+    let (all, client) = (tree(), client());
+    let own = KeyTree::new(0, KeyScope::Default);
+    own.complete(0);
+    let watching = |tree: &KeyTree, key: &[u8]| tree.subscribe(key, b"c", &client, false);
+    let (outer, inner) = (watching(&all, b"web/a"), watching(&own, b"a/b"));
+    for tree in [&all, &own] {
+        for key in ["x", "default/a/b.c", "web/a.d", "web/e"] {
+            set(tree, key);
+        }
+    }
+    assert_eq!(under(&own, None), ["a/b.c", "x"]);
+    assert_eq!(news(&own, &inner), ["a/b.c"]);
+    assert_eq!(news(&all, &outer), ["web/a.d"]);
+    let flush = |tree: &KeyTree, namespace: &str| {
+        tree.observe(Change::NamespaceGone {
+            database: 0,
+            namespace: namespace.as_bytes(),
+        });
+    };
+    flush(&all, "web");
+    flush(&own, "web");
+    assert_eq!(under(&all, None), ["default/a/b.c", "x"]);
+    assert_eq!(under(&own, None), ["a/b.c", "x"]);
+    assert_eq!(news(&all, &outer), ["web/a.d gone"]);
+    flush(&own, "default");
+    assert!(under(&own, None).is_empty());
+    assert_eq!(news(&own, &inner), ["a/b.c gone"]);
 }
