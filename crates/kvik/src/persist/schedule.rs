@@ -206,17 +206,19 @@ impl Schedule {
     /// The store has been emptied: a snapshot in progress is given up, a rewrite begins anew. With
     /// `saves`, the empty store is saved.
     pub(super) fn emptied(&mut self, saves: bool) {
-        let running = self.running.as_ref().map(|job| job.task.clone());
-        if saves && !self.closed {
-            self.push(Task::SaveEmpty);
-        }
-        match running {
-            Some(Task::BackgroundSave { .. }) => self.cancel_walk(),
-            Some(Task::Rewrite) => {
+        match self.current() {
+            Some(Task::BackgroundSave { .. }) => {
+                self.cancel_save();
+            }
+            // One that has not begun finds the store empty.
+            Some(Task::Rewrite) if self.running.is_some() => {
                 self.cancel_walk();
                 self.push(Task::Rewrite);
             }
             _ => {}
+        }
+        if saves && !self.closed {
+            self.push(Task::SaveEmpty);
         }
     }
 
@@ -348,6 +350,19 @@ mod tests {
         assert!(rewrite.is_cancelled());
         schedule.end(Ok(()));
         assert_eq!(schedule.next().map(|job| job.task), Some(Task::Rewrite));
+    }
+
+    #[test]
+    fn emptying_gives_up_a_snapshot_that_has_not_begun() {
+        let mut schedule = Schedule::default();
+        assert!(schedule.begin(BGSAVE).is_ok());
+        schedule.emptied(false);
+        assert!(schedule.next().is_none());
+        assert!(schedule.begin(Task::Rewrite).is_ok());
+        schedule.emptied(false);
+        assert_eq!(schedule.next().map(|job| job.task), Some(Task::Rewrite));
+        schedule.end(Ok(()));
+        assert!(schedule.next().is_none());
     }
 
     #[test]
