@@ -96,6 +96,19 @@ fn a_tail_waits_for_silence() {
 }
 
 #[test]
+fn a_line_may_come_byte_by_byte() {
+    let line = b"SET name \"FOO BAR\"\n";
+    let mut kiba = kiba();
+    for end in 1..line.len() {
+        let (commands, progress) = commands(&mut kiba, &line[..end], false);
+        assert_eq!((commands.len(), progress.consumed), (0, 0), "{end} bytes");
+    }
+    let (commands, progress) = commands(&mut kiba, line, false);
+    assert_eq!(commands, ["0: SET name FOO BAR"]);
+    assert_eq!(progress.consumed, line.len());
+}
+
+#[test]
 fn ten_empty_lines_and_quit_end_the_connection() {
     let (lines, progress) = commands(&mut kiba(), &b"\n".repeat(12), false);
     assert_eq!((lines.len(), progress.end), (9, BatchEnd::Close));
